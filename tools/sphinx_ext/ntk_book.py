@@ -1,0 +1,129 @@
+"""What the book needs from Sphinx beyond its extensions.
+
+- The repository's address, from pyproject.toml; the environment variable BOOK_REF names the branch or tag that the
+  Colab buttons point at (a release sets its tag).
+- {chapter}`05` and plain Markdown links to chapters: a link where the notebook exists, plain text where it doesn't yet.
+- {chapter-map}: the list of all parts and chapters.
+- Chapter numbers from the file names: Theorem 5.2 stands in 05_*.ipynb, whichever chapters exist.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.environment.collectors.toctree import TocTreeCollector
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import book_map
+
+_NOTEBOOK_LINK = re.compile(r"(?:.*/)?(\d\d_\w+)(?:\.ipynb|\.md)?$")
+
+
+def _planned(text):
+    """Plain text that stands for a chapter without a notebook."""
+    return nodes.inline("", text, classes=["chapter-planned"])
+
+
+def _reference(env, chapter, text):
+    """A link to the chapter's page, or its name as plain text."""
+    target = f"notebooks/{chapter.slug}"
+    if not chapter.written:
+        return _planned(text)
+    xref = addnodes.pending_xref(
+        "", refdomain="std", reftype="doc", reftarget=f"/{target}", refexplicit=True, refdoc=env.docname, refwarn=True
+    )
+    xref += nodes.inline("", text, classes=["doc"])
+    return xref
+
+
+class ChapterRole(SphinxRole):
+    """{chapter}`05`, or {chapter}`05_interpolation_smoothness`."""
+
+    def run(self):
+        _, chapters = book_map.load()
+        found = [chapter for chapter in chapters if chapter.slug[:2] == self.text.strip()[:2].zfill(2)]
+        if not found:
+            message = self.inliner.reporter.error(f"book/chapters.toml has no chapter {self.text!r}", line=self.lineno)
+            return [], [message]
+        chapter = found[0]
+        return [_reference(self.env, chapter, f"Chapter {chapter.number} ({chapter.title})")], []
+
+
+class ChapterMap(SphinxDirective):
+    """{chapter-map}: parts and chapters; those to come are marked."""
+
+    def run(self):
+        parts, chapters = book_map.load()
+        result = []
+        for number, title in parts.items():
+            result.append(nodes.paragraph("", "", nodes.strong("", f"Part {number}. {title}")))
+            listing = nodes.bullet_list(bullet="-", classes=["chapter-map"])
+            for chapter in chapters:
+                if chapter.part != number:
+                    continue
+                text = f"{chapter.number}. {chapter.title}"
+                line = nodes.paragraph("", "", _reference(self.env, chapter, text))
+                if not chapter.written:
+                    line += nodes.inline("", " (to come)", classes=["chapter-planned"])
+                listing += nodes.list_item("", line)
+            result.append(listing)
+        self.env.note_dependency(str(book_map.ROOT / "book" / "chapters.toml"))
+        return result
+
+
+def _unlink_planned(app, doctree):
+    """Turn links to chapters of the map that have no notebook into plain text."""
+    _, chapters = book_map.load()
+    planned = {chapter.slug for chapter in chapters if not chapter.written}
+    for node in list(doctree.findall(addnodes.pending_xref)):
+        match = _NOTEBOOK_LINK.fullmatch(node.get("reftarget", ""))
+        if match and match[1] in planned:
+            node.replace_self(_planned(node.astext()))
+
+
+def _number_chapters(collector, env, original=TocTreeCollector.assign_section_numbers):
+    """Assign section numbers as Sphinx does, then put the number of the file's name in place of the running one."""
+    before = dict(env.toc_secnumbers)
+    rewritten = original(collector, env)
+    changed = set(rewritten)
+    for docname, numbers in env.toc_secnumbers.items():
+        match = _NOTEBOOK_LINK.fullmatch(docname)
+        if match:
+            head = int(match[1][:2])
+            for anchor, number in numbers.items():
+                numbers[anchor] = (head, *number[1:]) if number else number
+            stamped = [*env.tocs[docname].findall(nodes.reference), env.titles[docname]]
+            for node in stamped:
+                if node.get("secnumber"):
+                    node["secnumber"] = [head, *node["secnumber"][1:]]
+        (changed.discard if before.get(docname) == numbers else changed.add)(docname)
+    return sorted(changed)
+
+
+def _address(app, config):
+    """Give the theme the repository's address and the branch or tag of this build."""
+    repository, documentation = book_map.urls()
+    config.html_baseurl = documentation
+    config.html_theme_options["repository_url"] = repository
+    config.html_theme_options["repository_branch"] = os.environ.get("BOOK_REF", "main")
+
+
+def _without_thebe(app, pagename, templatename, context, doctree):
+    """Leave out the script that would load from another host, since its button isn't offered."""
+    for name in ("script_files", "css_files"):
+        context[name] = [entry for entry in context.get(name, []) if "thebe" not in f"{entry} {vars(entry)}".lower()]
+
+
+def setup(app):
+    """Register everything above."""
+    app.add_role("chapter", ChapterRole())
+    app.add_directive("chapter-map", ChapterMap)
+    app.connect("config-inited", _address)
+    app.connect("doctree-read", _unlink_planned)
+    app.connect("html-page-context", _without_thebe, priority=900)
+    TocTreeCollector.assign_section_numbers = _number_chapters
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
