@@ -9,13 +9,27 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 
 from ntk_helpers.activations import Activation, activation
+from ntk_helpers.finite import DenseParams, Network, fcn, gaussian, mirrored, orthogonal, sample_fcn_law, sample_outputs
 
 __version__ = _version("ntk-helpers")
 
 # name -> module it lives in; loaded on first use
 _LAZY: dict[str, str] = {}
 
-__all__ = ["Activation", "activation", *_LAZY]
+__all__ = [
+    "Activation",
+    "activation",
+    # finite
+    "DenseParams",
+    "Network",
+    "fcn",
+    "gaussian",
+    "mirrored",
+    "orthogonal",
+    "sample_fcn_law",
+    "sample_outputs",
+    *_LAZY,
+]
 
 
 def __getattr__(name: str) -> object:

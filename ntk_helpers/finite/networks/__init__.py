@@ -1,1 +1,6 @@
-"""To be written."""
+"""Networks as pairs of functions ``init`` and ``apply``, one architecture a file."""
+
+from ntk_helpers.finite.networks.fcn import DenseParams, fcn
+from ntk_helpers.finite.networks.network import Network, mirrored
+
+__all__ = ["DenseParams", "Network", "fcn", "mirrored"]

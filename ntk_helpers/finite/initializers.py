@@ -1,0 +1,110 @@
+r"""Laws of a weight matrix at initialization, scaled so that every entry has mean 0 and variance 1.
+
+A network multiplies by :math:`\sigma_w/\sqrt{n}` itself, so one initializer serves every width and parameterization.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+__all__ = ["INITIALIZERS", "gaussian", "orthogonal", "resolve_initializer"]
+
+
+def _check_shape(shape: tuple[int, int]) -> None:
+    if len(shape) != 2 or any(size < 1 for size in shape):
+        raise ValueError(f"shape must be two positive integers (n_out, n_in), got {tuple(shape)}")
+
+
+def gaussian(*, key: PRNGKeyArray, shape: tuple[int, int], dtype: jax.typing.DTypeLike = float) -> Float[Array, "o i"]:
+    r"""Independent standard normal entries, :math:`W_{ij} \sim N(0, 1)`.
+
+    Args:
+        key: a JAX random key.
+        shape: ``(n_out, n_in)``.
+        dtype: float32 or float64; ``float`` is JAX's default (float64 where x64 is switched on).
+
+    Returns:
+        W, shape ``(n_out, n_in)``.
+
+    Raises:
+        ValueError: if ``shape`` is not two positive integers.
+
+    Example:
+        >>> import jax
+        >>> gaussian(key=jax.random.key(0), shape=(3, 5)).shape
+        (3, 5)
+    """
+    _check_shape(shape)
+    return jax.random.normal(key, shape, dtype)
+
+
+def orthogonal(
+    *, key: PRNGKeyArray, shape: tuple[int, int], dtype: jax.typing.DTypeLike = float
+) -> Float[Array, "o i"]:
+    r"""A Haar-distributed orthogonal matrix, scaled to entries of variance 1.
+
+    A square W has :math:`W W^\top = W^\top W = n I`. A rectangular W is semi-orthogonal: its law is uniform (invariant
+    under rotations from both sides) over the matrices with
+
+    .. math:: W W^\top = n_\mathrm{in} I \quad (n_\mathrm{out} \le n_\mathrm{in}), \qquad
+              W^\top W = n_\mathrm{out} I \quad (n_\mathrm{out} \ge n_\mathrm{in}).
+
+    So a layer that does not narrow keeps every angle, and one that narrows projects on a random subspace. The draw is
+    ``jax.random.orthogonal``: the QR factorization of a Gaussian matrix, with the signs of R's diagonal moved to Q, so
+    that Q is Haar (Mezzadri 2007).
+
+    Args:
+        key: a JAX random key.
+        shape: ``(n_out, n_in)``.
+        dtype: float32 or float64; ``float`` is JAX's default.
+
+    Returns:
+        W, shape ``(n_out, n_in)``.
+
+    Raises:
+        ValueError: if ``shape`` is not two positive integers.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> w = orthogonal(key=jax.random.key(0), shape=(4, 4))
+        >>> bool(jnp.allclose(w @ w.T, 4 * jnp.eye(4), atol=1e-5))
+        True
+    """
+    _check_shape(shape)
+    n_out, n_in = shape
+    return math.sqrt(max(shape)) * jax.random.orthogonal(key, n_out, m=n_in, dtype=dtype)
+
+
+INITIALIZERS: dict[str, Callable[..., Array]] = {"gaussian": gaussian, "orthogonal": orthogonal}
+
+
+def resolve_initializer(initializer: str | Callable[..., Array]) -> Callable[..., Array]:
+    """Turn a name or a callable into an initializer.
+
+    Args:
+        initializer: ``"gaussian"``, ``"orthogonal"``, or a function of ``key``, ``shape`` and ``dtype`` (by keyword)
+            that returns entries of mean 0 and variance 1.
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: if it is a name that is not known.
+        TypeError: if it is neither a name nor a callable.
+
+    Example:
+        >>> resolve_initializer("gaussian") is gaussian
+        True
+    """
+    if isinstance(initializer, str):
+        if initializer not in INITIALIZERS:
+            known = ", ".join(sorted(INITIALIZERS))
+            raise ValueError(f"initializer: unknown name {initializer!r}; known are {known}, or any callable")
+        return INITIALIZERS[initializer]
+    if callable(initializer):
+        return initializer
+    raise TypeError(f"initializer must be a name or a callable, got {type(initializer).__name__}")
