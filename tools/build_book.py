@@ -5,6 +5,7 @@ python tools/build_book.py --strict   every warning is an error (what `make test
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,13 +60,15 @@ def build(strict: bool) -> int:
         shutil.rmtree(HTML, ignore_errors=True)
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT), "--path-output", str(ROOT)]
     command += ["-W", "-n", "--keep-going"] if strict else []
-    environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "NO_COLOR": "1"}
+    environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     log = BUILD / "book.log"
     with log.open("w", encoding="utf-8") as stream:
         code = subprocess.run(
             command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT, check=False
         ).returncode
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    text = re.sub(r"\x1b\[[\d;]*m", "", log.read_text(encoding="utf-8", errors="replace"))
+    log.write_text(text, encoding="utf-8")
+    lines = text.splitlines()
     told = [line for line in lines if "WARNING" in line or "ERROR" in line]
     for line in told:
         print(f"  {line.replace(str(ROOT) + os.sep, '')}")
@@ -90,7 +93,7 @@ def main() -> int:
         return 1
     code = build(strict)
     if code == 0:
-        pages = sum(1 for page in HTML.rglob("*.html") if MATHJAX.name not in page.parts)
+        pages = sum(1 for folder in ("book", "notebooks") for _ in (HTML / folder).rglob("*.html"))
         print(f"built {pages} pages in {time.monotonic() - start:.0f} s")
         print(f"open      {(HTML / 'index.html').as_uri()}")
         print("or serve  make serve   (the search then shows excerpts too)")

@@ -85,7 +85,7 @@ def _unlink_planned(app, doctree):
             node.replace_self(_planned(node.astext()))
 
 
-def _number_chapters(collector, env, original=TocTreeCollector.assign_section_numbers):
+def _number_chapters(original, collector, env):
     """Assign section numbers as Sphinx does, then put the number of the file's name in place of the running one."""
     before = dict(env.toc_secnumbers)
     rewritten = original(collector, env)
@@ -104,12 +104,17 @@ def _number_chapters(collector, env, original=TocTreeCollector.assign_section_nu
     return sorted(changed)
 
 
-def _address(app, config):
-    """Give the theme the repository's address and the branch or tag of this build."""
+def _configure(app, config):
+    """Give the theme the repository's address and the branch or tag of this build; take over the numbering.
+
+    The numbering waits until all extensions are set up, because one of them replaces the same method.
+    """
     repository, documentation = book_map.urls()
     config.html_baseurl = documentation
     config.html_theme_options["repository_url"] = repository
     config.html_theme_options["repository_branch"] = os.environ.get("BOOK_REF", "main")
+    original = TocTreeCollector.assign_section_numbers
+    TocTreeCollector.assign_section_numbers = lambda self, env: _number_chapters(original, self, env)
 
 
 def _without_thebe(app, pagename, templatename, context, doctree):
@@ -122,8 +127,7 @@ def setup(app):
     """Register everything above."""
     app.add_role("chapter", ChapterRole())
     app.add_directive("chapter-map", ChapterMap)
-    app.connect("config-inited", _address)
+    app.connect("config-inited", _configure)
     app.connect("doctree-read", _unlink_planned)
     app.connect("html-page-context", _without_thebe, priority=900)
-    TocTreeCollector.assign_section_numbers = _number_chapters
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
