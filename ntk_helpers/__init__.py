@@ -14,7 +14,29 @@ from ntk_helpers.finite import DenseParams, Network, fcn, gaussian, mirrored, or
 __version__ = _version("ntk-helpers")
 
 # name -> module it lives in; loaded on first use
-_LAZY: dict[str, str] = {}
+_LAZY: dict[str, str] = {
+    **dict.fromkeys(("ClaimFailed", "chapter", "claim", "claims_table", "not_run"), "ntk_helpers.bookkit.claims"),
+    **dict.fromkeys(("configure", "progress", "scale"), "ntk_helpers.bookkit.scale"),
+    **dict.fromkeys(("SliceOver", "stage"), "ntk_helpers.bookkit.stages"),
+    **dict.fromkeys(("load_results", "stored_results"), "ntk_helpers.bookkit.results"),
+    **dict.fromkeys(("MeanSE", "Slope", "fit_slope", "mean_and_se"), "ntk_helpers.bookkit.statistics"),
+    **dict.fromkeys(("band", "loglog_with_slope", "show", "use_style"), "ntk_helpers.bookkit.figures"),
+    **dict.fromkeys(("slider",), "ntk_helpers.bookkit.slider"),
+    **dict.fromkeys(
+        (
+            "Dataset",
+            "DatasetUnavailable",
+            "circle",
+            "load_bundled",
+            "load_digits",
+            "load_image",
+            "load_openml",
+            "load_uci",
+            "sphere",
+        ),
+        "ntk_helpers.bookkit.datasets",
+    ),
+}
 
 __all__ = [
     "Activation",

@@ -1,1 +1,1 @@
-"""To be written."""
+"""What the chapters share: claims, scale, figures, sliders, data sets. The names load lazily from ``ntk_helpers``."""

@@ -1,0 +1,216 @@
+"""Claims: measured in a chapter, compared with the contract that was stated before.
+
+``nh.chapter`` loads the contract, ``nh.claim`` compares, shows and records, ``nh.claims_table`` ends the account.
+A claim that fails raises, so that the notebook, nbval and CI fail with it.
+"""
+
+import sys
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntk_helpers.bookkit.contracts import Contract, at_scale, load_contracts
+from ntk_helpers.bookkit.scale import scale
+from ntk_helpers.bookkit.session import CLAIM_MIME, Session, current, emit, started
+from ntk_helpers.bookkit.statistics import Slope
+from ntk_helpers.bookkit.verdicts import as_number, describe, judge, short
+
+
+class ClaimFailed(AssertionError):
+    """A measurement contradicts the contract."""
+
+
+def chapter(name: str) -> None:
+    """Start a chapter: load its contract, forget earlier measurements, set the figure style.
+
+    Args:
+        name: file name of the notebook without its ending, for example ``"01_gp_at_initialization"``.
+
+    Raises:
+        FileNotFoundError: the chapter has no contract.
+        ntk_helpers.bookkit.contracts.ContractError: its contract is wrong.
+    """
+    from ntk_helpers.bookkit.figures import use_style
+
+    contracts = load_contracts(name)
+    deadline = current.deadline  # set by tools/run_full.py before the chapter starts
+    current.__dict__.update(Session(chapter=name, contracts=contracts, deadline=deadline).__dict__)
+    use_style(name)
+    print(f"Chapter {name}, scale {scale()}: {len(contracts)} claims to check.")
+    if "google.colab" in sys.modules and jax.default_backend() == "cpu":
+        print("No GPU is attached. Quick scale runs without one; for more: Runtime > Change runtime type > GPU.")
+
+
+def claim(
+    claim_id: str,
+    measured: Any,
+    *,
+    interval: tuple[float, float] | None = None,
+    se: Any = None,
+) -> None:
+    """Compare a measurement with the contract, show the outcome and record it.
+
+    Args:
+        claim_id: ``"topic.name"`` as in the contract.
+        measured: one real number (Python, NumPy or JAX scalar), a result of ``nh.fit_slope``, or, for an ordering,
+            a mapping from name to number. NaN, infinity and complex numbers fail the claim.
+        interval: confidence interval (lo, hi) of the measurement; ``nh.fit_slope`` brings its own.
+        se: standard error of the measurement; for an ordering by name.
+
+    Raises:
+        ClaimFailed: the measurement contradicts the contract.
+        KeyError: the chapter's contract has no such claim.
+        TypeError: ``measured`` is an array with an axis.
+
+    At a scale that the contract does not list the claim is recorded as not run.
+    """
+    contract = _contract(claim_id)
+    if isinstance(measured, Slope):
+        measured, interval = measured.slope, measured.interval
+    values = {str(k): as_number(v) for k, v in measured.items()} if isinstance(measured, Mapping) else None
+    number = as_number(measured) if values is None else values
+    interval = None if interval is None else tuple(float(end) for end in interval)
+    se = {str(k): float(v) for k, v in se.items()} if isinstance(se, Mapping) else None if se is None else float(se)
+    if scale() not in contract.scales:
+        _record(contract, "not run", cause=f"measured at {' and '.join(contract.scales)} scale")
+        return
+    here = at_scale(contract, scale())
+    verdict = judge(here, number, interval, se)
+    passed = "refutes" if here.kind == "refutes" else "agrees"
+    _record(
+        here,
+        passed if verdict.passed else "fails",
+        measured=_finite(number),
+        interval=_finite(interval),
+        se=_finite(se),
+        reason=verdict.reason,
+    )
+    if not verdict.passed:
+        raise ClaimFailed(
+            f"{claim_id}: measured {short(number, interval, se)}, expected {describe(here)}: {verdict.reason}"
+        )
+
+
+def not_run(claim_id: str, cause: str) -> None:
+    """Record that a claim could not be measured here, with the cause.
+
+    Only a claim whose contract names what it ``needs`` may be left out, and never at quick scale.
+
+    Args:
+        claim_id: ``"topic.name"`` as in the contract.
+        cause: what is missing, in words, for example ``"no data: MNIST cannot be loaded"``.
+
+    Raises:
+        ValueError: the contract says that every machine can measure it, or no cause is given.
+    """
+    contract = _contract(claim_id)
+    if not cause.strip():
+        raise ValueError(f"{claim_id}: a claim that is not run needs a cause")
+    if scale() in contract.scales and contract.needs is None:
+        raise ValueError(f"{claim_id}: the contract names nothing it needs, so it has to be measured")
+    _record(contract, "not run", cause=cause)
+
+
+def claims_table() -> None:
+    """Show every claim of the chapter's contract with its verdict.
+
+    Raises:
+        ClaimFailed: a claim that the contract lists at this scale was not measured.
+    """
+    session = started()
+    lines, rows = [], []
+    missing = []
+    for contract in session.contracts.values():
+        record = session.records.get(contract.id)
+        if record is None and scale() in contract.scales:
+            missing.append(contract.id)
+            continue
+        if record is None:
+            cause = f"measured at {' and '.join(contract.scales)} scale"
+            record = _make_record(contract, "not run", cause=cause)
+        lines.append(_line(record))
+        rows.append(_row(record))
+    head = "".join(f'<th scope="col">{h}</th>' for h in ("Claim", "Source", "Expected", "Measured", "Verdict"))
+    emit("\n".join(lines), _table(f"<thead><tr>{head}</tr></thead>", "".join(rows), "The claims of this chapter"))
+    if missing:
+        raise ClaimFailed(f"in the contract, but not measured: {', '.join(missing)}")
+
+
+def _contract(claim_id: str) -> Contract:
+    """The running chapter's contract of one claim."""
+    contracts = started().contracts
+    if claim_id not in contracts:
+        raise KeyError(f"no claim {claim_id!r} in the contract of {started().chapter}; there: {', '.join(contracts)}")
+    return contracts[claim_id]
+
+
+def _finite(value: Any) -> Any:
+    """What goes into the record as JSON: NaN and infinity have no place there, they become null."""
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(v) for v in value]
+    return value if value is None or np.isfinite(value) else None
+
+
+def _make_record(contract: Contract, verdict: str, **found: Any) -> dict[str, Any]:
+    """Everything the scoreboard and the checks need to know about one measurement."""
+    shown = contract if contract.overrides is None else at_scale(contract, scale())
+    return {
+        "id": contract.id,
+        "scale": scale(),
+        "statement": contract.statement,
+        "paper": contract.paper,
+        "source": contract.source,
+        "kind": contract.kind,
+        "expected": list(shown.expected) if isinstance(shown.expected, tuple) else shown.expected,
+        "expectation": describe(shown),
+        "measured": found.get("measured"),
+        "interval": found.get("interval"),
+        "se": found.get("se"),
+        "verdict": verdict,
+        "reason": found.get("reason", ""),
+        "cause": found.get("cause", ""),
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def _record(contract: Contract, verdict: str, **found: Any) -> None:
+    """Keep the record and show it."""
+    record = _make_record(contract, verdict, **found)
+    started().records[contract.id] = record
+    emit(_line(record), _table("", _row(record), contract.statement), {CLAIM_MIME: record})
+
+
+_MARK = {"agrees": "✓", "refutes": "✓", "fails": "✗", "not run": "○"}
+
+
+def _line(record: dict[str, Any]) -> str:
+    """The plain-text form, which nbval compares: verdict and expectation, no measured digits."""
+    cause = f" ({record['cause']})" if record["cause"] else ""
+    return f"{_MARK[record['verdict']]} {record['id']} {record['verdict']}{cause}; expected {record['expectation']}"
+
+
+def source_text(record: dict[str, Any]) -> str:
+    """Paper and place in it, as readers see it."""
+    return record["source"] if record["paper"] == "ours" else f"{record['paper']}, {record['source']}"
+
+
+def _row(record: dict[str, Any]) -> str:
+    """The HTML form of one record, for readers."""
+    measured = record["cause"] or short(record["measured"], record["interval"], record["se"])
+    verdict = f"<strong>{_MARK[record['verdict']]} {record['verdict']}</strong>"
+    first = f"{escape(record['statement'])}<br><code>{escape(record['id'])}</code>"
+    cells = [first, *map(escape, (source_text(record), record["expectation"], measured)), verdict]
+    return "<tr>" + "".join(f'<td style="text-align:left">{c}</td>' for c in cells) + "</tr>"
+
+
+def _table(head: str, body: str, label: str) -> str:
+    """A table that scrolls by itself on a phone, reachable from the keyboard."""
+    return (
+        f'<div class="ntk-claims" style="overflow-x:auto" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f'<table style="width:100%">{head}<tbody>{body}</tbody></table></div>'
+    )
