@@ -4,12 +4,9 @@ A figure is shown as an SVG inside an ``<img>``: it keeps its own ids (several f
 its alternative text, and survives the sanitizers of JupyterLab and Colab.
 """
 
-import io
-import re
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import jax
 import matplotlib as mpl
@@ -18,6 +15,7 @@ from jaxtyping import Num
 
 from ntk_helpers.bookkit.session import current, emit
 from ntk_helpers.bookkit.statistics import Slope
+from ntk_helpers.bookkit.svg import figure_svg, img_tag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +159,7 @@ def show(fig: "Figure", *, caption: str, alt: str) -> None:
         ValueError: caption or alt text are missing or too short, or the figure is above 60 kB.
     """
     check_texts(caption, alt)
-    image = img_tag(svg(fig), alt)
+    image = img_tag(figure_svg(fig, current.chapter or "ntk-book"), alt)
     close(fig)
     html = f'<figure class="ntk-figure" style="margin:1em 0">{image}<figcaption>{escape(caption)}</figcaption></figure>'
     if len(html) > MAX_FIGURE_BYTES:
@@ -185,41 +183,3 @@ def close(fig: "Figure") -> None:
     import matplotlib.pyplot as plt
 
     plt.close(fig)
-
-
-def svg(fig: "Figure") -> str:
-    """The figure as a small SVG that is the same on every run: no date, coordinates to a hundredth of a point."""
-    buffer = io.StringIO()
-    salt = current.chapter or "ntk-book"
-    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "path"}):
-        fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.S)
-    # Outlines of letters are in units of 1/64 point and scaled down: whole numbers are fine enough there.
-    text = re.sub(
-        r"<defs>.*?</defs>", lambda m: _rounded(m[0], 0) if 'scale(0.015625)"' in m[0] else m[0], text, flags=re.S
-    )
-    text = _rounded(text, 2)
-    return re.sub(r">\s+<", "><", text).strip()
-
-
-def _rounded(text: str, digits: int) -> str:
-    """Shorten the numbers in path data (d="...") and coordinates."""
-
-    def shorten(match: re.Match) -> str:
-        body = re.sub(r"-?\d+\.\d+", lambda n: f"{float(n[0]):.{digits}f}".rstrip("0").rstrip("."), match[2])
-        return f'{match[1]}="{" ".join(body.split())}"'
-
-    return re.sub(r'\b(d|x|y|x1|y1|x2|y2|points)="([^"]*)"', shorten, text)
-
-
-def img_tag(svg_text: str, alt: str, extra: str = "") -> str:
-    """An ``<img>`` that holds the SVG; percent-encoding only what a data address cannot hold keeps it small."""
-    # Single quotes inside let the address stand in double quotes without encoding every attribute's quotes.
-    data = quote(svg_text.replace('"', "'"), safe=" ='/:;,.()-_!*@$?&+[]{}|~^`")
-    data = data.replace("&", "%26")
-    return (
-        f'<img src="data:image/svg+xml,{data}" alt="{escape(alt, quote=True)}"{extra} '
-        f'style="display:block;max-width:100%;height:auto;margin:auto">'
-    )

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ntk_helpers.bookkit.figures import check_texts, close, img_tag, svg
+from ntk_helpers.bookkit.figures import check_texts, close
 from ntk_helpers.bookkit.session import current, emit
+from ntk_helpers.bookkit.svg import figure_svg, img_tag
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +65,7 @@ def slider(
         check_texts(caption, alts[i])
         fig = frames(value) if callable(frames) else frames[i]
         text = alts[i] if not isinstance(alt, str) else f"{alts[i]} Shown for {label} {value}."
-        images.append(_frame(svg(fig), text, str(value), first=i == 0))
+        images.append(_frame(figure_svg(fig, current.chapter or "ntk-book"), text, str(value), first=i == 0))
         close(fig)
     html = _html(images, [str(v) for v in values], name, label, caption)
     if len(html) > MAX_SLIDER_BYTES:
