@@ -85,36 +85,33 @@ def _unlink_planned(app, doctree):
             node.replace_self(_planned(node.astext()))
 
 
-def _number_chapters(original, collector, env):
-    """Assign section numbers as Sphinx does, then put the number of the file's name in place of the running one."""
-    before = dict(env.toc_secnumbers)
-    rewritten = original(collector, env)
-    changed = set(rewritten)
+def _number_chapters(env):
+    """Put the number of the file's name in place of the running chapter number."""
     for docname, numbers in env.toc_secnumbers.items():
         match = _NOTEBOOK_LINK.fullmatch(docname)
-        if match:
-            head = int(match[1][:2])
-            for anchor, number in numbers.items():
-                numbers[anchor] = (head, *number[1:]) if number else number
-            stamped = [*env.tocs[docname].findall(nodes.reference), env.titles[docname]]
-            for node in stamped:
-                if node.get("secnumber"):
-                    node["secnumber"] = [head, *node["secnumber"][1:]]
-        (changed.discard if before.get(docname) == numbers else changed.add)(docname)
-    return sorted(changed)
+        if not match:
+            continue
+        head = int(match[1][:2])
+        for anchor, number in numbers.items():
+            if number:
+                numbers[anchor] = (head, *number[1:])
+        for node in [*env.tocs[docname].findall(nodes.reference), env.titles[docname]]:
+            if node.get("secnumber"):
+                node["secnumber"] = [head, *node["secnumber"][1:]]
+
+
+def _number_before_figures(collector, env, original=TocTreeCollector.assign_figure_numbers):
+    """Sphinx numbers sections, then figures and theorems from them; the chapters' numbers go in between."""
+    _number_chapters(env)
+    return original(collector, env)
 
 
 def _configure(app, config):
-    """Give the theme the repository's address and the branch or tag of this build; take over the numbering.
-
-    The numbering waits until all extensions are set up, because one of them replaces the same method.
-    """
+    """Give the theme the repository's address and the branch or tag of this build."""
     repository, documentation = book_map.urls()
     config.html_baseurl = documentation
     config.html_theme_options["repository_url"] = repository
     config.html_theme_options["repository_branch"] = os.environ.get("BOOK_REF", "main")
-    original = TocTreeCollector.assign_section_numbers
-    TocTreeCollector.assign_section_numbers = lambda self, env: _number_chapters(original, self, env)
 
 
 def _without_thebe(app, pagename, templatename, context, doctree):
@@ -130,4 +127,5 @@ def setup(app):
     app.connect("config-inited", _configure)
     app.connect("doctree-read", _unlink_planned)
     app.connect("html-page-context", _without_thebe, priority=900)
+    TocTreeCollector.assign_figure_numbers = _number_before_figures
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
