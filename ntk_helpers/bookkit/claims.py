@@ -6,13 +6,13 @@ A claim that fails raises, so that the notebook, nbval and CI fail with it.
 
 import sys
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import jax
 import numpy as np
 
 from ntk_helpers.bookkit.contracts import Contract, at_scale, load_contracts
+from ntk_helpers.bookkit.render import CHAPTER_TABLE, HEADINGS, claim_html, line, row, table
 from ntk_helpers.bookkit.scale import scale
 from ntk_helpers.bookkit.session import CLAIM_MIME, Session, current, emit, started
 from ntk_helpers.bookkit.statistics import Slope
@@ -131,10 +131,9 @@ def claims_table() -> None:
         if record is None:
             cause = f"measured at {' and '.join(contract.scales)} scale"
             record = _make_record(contract, "not run", cause=cause)
-        lines.append(_line(record))
-        rows.append(_row(record))
-    head = "".join(f'<th scope="col">{h}</th>' for h in ("Claim", "Source", "Expected", "Measured", "Verdict"))
-    emit("\n".join(lines), _table(f"<thead><tr>{head}</tr></thead>", "".join(rows), "The claims of this chapter"))
+        lines.append(line(record))
+        rows.append(row(record))
+    emit("\n".join(lines), table(HEADINGS, rows, CHAPTER_TABLE))
     if missing:
         raise ClaimFailed(f"in the contract, but not measured: {', '.join(missing)}")
 
@@ -182,35 +181,4 @@ def _record(contract: Contract, verdict: str, **found: Any) -> None:
     """Keep the record and show it."""
     record = _make_record(contract, verdict, **found)
     started().records[contract.id] = record
-    emit(_line(record), _table("", _row(record), contract.statement), {CLAIM_MIME: record})
-
-
-_MARK = {"agrees": "✓", "refutes": "✓", "fails": "✗", "not run": "○"}
-
-
-def _line(record: dict[str, Any]) -> str:
-    """The plain-text form, which nbval compares: verdict and expectation, no measured digits."""
-    cause = f" ({record['cause']})" if record["cause"] else ""
-    return f"{_MARK[record['verdict']]} {record['id']} {record['verdict']}{cause}; expected {record['expectation']}"
-
-
-def source_text(record: dict[str, Any]) -> str:
-    """Paper and place in it, as readers see it."""
-    return record["source"] if record["paper"] == "ours" else f"{record['paper']}, {record['source']}"
-
-
-def _row(record: dict[str, Any]) -> str:
-    """The HTML form of one record, for readers."""
-    measured = record["cause"] or short(record["measured"], record["interval"], record["se"])
-    verdict = f"<strong>{_MARK[record['verdict']]} {record['verdict']}</strong>"
-    first = f"{escape(record['statement'])}<br><code>{escape(record['id'])}</code>"
-    cells = [first, *map(escape, (source_text(record), record["expectation"], measured)), verdict]
-    return "<tr>" + "".join(f'<td style="text-align:left">{c}</td>' for c in cells) + "</tr>"
-
-
-def _table(head: str, body: str, label: str) -> str:
-    """A table that scrolls by itself on a phone, reachable from the keyboard."""
-    return (
-        f'<div class="ntk-claims" style="overflow-x:auto" tabindex="0" role="region" aria-label="{escape(label)}">'
-        f'<table style="width:100%">{head}<tbody>{body}</tbody></table></div>'
-    )
+    emit(line(record), claim_html(record), {CLAIM_MIME: record})

@@ -4,8 +4,8 @@ import json
 from html import escape
 from typing import Any
 
-from ntk_helpers.bookkit.claims import _table
 from ntk_helpers.bookkit.contracts import book_dir
+from ntk_helpers.bookkit.render import cells, claim_cell, measured, table, verdict
 from ntk_helpers.bookkit.session import current, emit, started
 from ntk_helpers.bookkit.verdicts import short
 
@@ -20,14 +20,11 @@ def load_results(chapter: str) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def stored_results(chapter: str | None = None) -> dict[str, Any] | None:
+def stored_results(chapter: str | None = None) -> None:
     """Show the stored full-scale results beside those of this run, or say plainly that there are none.
 
     Args:
         chapter: name of the chapter; the running one unless given.
-
-    Returns:
-        The stored results, or None.
     """
     name = chapter or started().chapter
     stored = load_results(name)
@@ -35,20 +32,15 @@ def stored_results(chapter: str | None = None) -> dict[str, Any] | None:
     how = f"`make full CHAPTER={number}` in a checkout, or `python tools/run_full.py {name}`, makes them."
     if stored is None:
         emit(f"No full-scale results are stored for chapter {name} yet. {how}")
-        return None
+        return
     where = f"{stored['label']}: {stored['device']}, {stored['seconds'] / 60:.0f} minutes, commit {stored['commit']}"
     lines, rows = [where], []
     for record in stored["claims"]:
         here = current.records.get(record["id"]) if name == current.chapter else None
-        quick = short(here["measured"], here["interval"], here["se"]) if here and not here["cause"] else "not run"
         full = record["cause"] or short(record["measured"], record["interval"], record["se"])
         lines.append(f"{record['id']} {record['verdict']}; expected {record['expectation']}; stored {full}")
-        cells = (f"{record['statement']}<br><code>{escape(record['id'])}</code>", record["expectation"], quick, full)
-        texts = [cells[0], *map(escape, cells[1:]), f"<strong>{record['verdict']}</strong>"]
-        rows.append("<tr>" + "".join(f'<td style="text-align:left">{t}</td>' for t in texts) + "</tr>")
+        quick = measured(here) if here else "not run"
+        expected = escape(record["expectation"])
+        rows.append(cells(claim_cell(record), expected, quick, measured(record), verdict(record)))
     titles = ("Claim", "Expected", "This run", "Stored", "Verdict (stored)")
-    head = "".join(f'<th scope="col">{t}</th>' for t in titles)
-    note = f"<p>{escape(where)}</p><p>{escape(how)}</p>"
-    table = _table(f"<thead><tr>{head}</tr></thead>", "".join(rows), "Stored full-scale results")
-    emit("\n".join(lines), table + note)
-    return stored
+    emit("\n".join(lines), table(titles, rows, "Stored full-scale results") + f"<p>{escape(where)}. {escape(how)}</p>")

@@ -6,9 +6,11 @@ Results are numbers, text, arrays and containers of these; they are kept as .npz
 """
 
 import dataclasses
+import dis
 import hashlib
 import json
 import os
+import pickle
 import time
 import types
 from collections.abc import Callable, Mapping
@@ -47,16 +49,12 @@ def stage(name: str, fn: Callable, *args: Any, **kwargs: Any) -> Any:
         SliceOver: the time slice of ``tools/run_full.py`` is used up.
     """
     session = started()
+    path = _path(name, fn, args, kwargs)  # at quick scale too, so that what cannot be stored is seen there
     if scale() == "quick":
         begin = time.monotonic()
         result = to_host(fn(*args, **kwargs))
         session.stages.append({"name": name, "seconds": round(time.monotonic() - begin, 1), "resumed": False})
         return result
-    fingerprint = _Fingerprint()
-    for part in (name, scale(), session.config, package_fingerprint(), fn, args, kwargs):
-        fingerprint.add(part)
-    folder = stages_dir() / session.chapter
-    path = folder / f"{_slug(name)}-{fingerprint.hexdigest()[:16]}"
     if path.with_suffix(".json").is_file():
         result, seconds = _load(path)
         session.stages.append({"name": name, "seconds": seconds, "resumed": True})
@@ -66,12 +64,22 @@ def stage(name: str, fn: Callable, *args: Any, **kwargs: Any) -> Any:
     begin = time.monotonic()
     result = to_host(fn(*args, **kwargs))
     seconds = round(time.monotonic() - begin, 1)
-    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     _save(path, result, seconds)
     session.stages.append({"name": name, "seconds": seconds, "resumed": False})
     if session.deadline is not None and time.monotonic() > session.deadline:
         raise SliceOver(f"after stage {name!r}")
     return result
+
+
+def _path(name: str, fn: Callable, args: tuple, kwargs: dict) -> Path:
+    """Where the result of a stage is kept, without the ending; the name holds the hash of all it depends on."""
+    session = started()
+    fingerprint = _Fingerprint()
+    for part in (name, scale(), session.config, package_fingerprint(), fn, args, kwargs):
+        fingerprint.add(part)
+    readable = "".join(c if c.isalnum() else "-" for c in name)[:60]
+    return stages_dir() / session.chapter / f"{readable}-{fingerprint.hexdigest()[:16]}"
 
 
 def stages_dir() -> Path:
@@ -151,7 +159,15 @@ class _Fingerprint:
         elif callable(value):
             self._callable(value)
         else:
-            raise TypeError(f"stage: an argument of type {type(value).__name__} cannot be told apart by value")
+            self._object(value)
+
+    def _object(self, value: Any) -> None:
+        """Any other object by its pickle."""
+        try:
+            self._put("pickle", pickle.dumps(value))
+        except Exception as error:  # pickle raises errors of many kinds
+            kind = type(value).__name__
+            raise TypeError(f"stage: a {kind} cannot be told apart by value; pass numbers or arrays") from error
 
     def _callable(self, fn: Any) -> None:
         """Code of a function of the notebook and of what it uses there; library functions by name."""
@@ -187,14 +203,9 @@ class _Fingerprint:
 
 
 def _names(code: types.CodeType) -> set[str]:
-    """Global names that a function may use, its inner functions included."""
-    inner = [_names(c) for c in code.co_consts if isinstance(c, types.CodeType)]
-    return set(code.co_names).union(*inner)
-
-
-def _slug(name: str) -> str:
-    """A stage's name as part of a file name."""
-    return "".join(c if c.isalnum() else "-" for c in name)[:60]
+    """Global names that a function uses, its inner functions included."""
+    own = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return own.union(*(_names(c) for c in code.co_consts if isinstance(c, types.CodeType)))
 
 
 def _save(path: Path, result: Any, seconds: float) -> None:
