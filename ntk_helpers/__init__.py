@@ -6,12 +6,16 @@ imports neither matplotlib nor optax nor scikit-learn.
 """
 
 from importlib import import_module as _import_module
+from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
 from ntk_helpers.activations import Activation, activation
 from ntk_helpers.finite import DenseParams, Network, fcn, gaussian, mirrored, orthogonal, sample_fcn_law, sample_outputs
 
-__version__ = _version("ntk-helpers")
+try:
+    __version__ = _version("ntk-helpers")
+except _PackageNotFoundError:  # run from a checkout that is not installed, as on a borrowed GPU machine
+    __version__ = "0+checkout"
 
 # name -> module it lives in; loaded on first use
 _LAZY: dict[str, str] = {
