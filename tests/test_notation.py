@@ -79,7 +79,7 @@ def test_paper_with_root_two_after_the_activation():
 
 
 def test_its_kernel_without_biases_on_the_circle():
-    """Three hidden layers, unit vectors, no biases: k0 and k1 composed by hand; Theta(x, x) = L + 1, Sigma(x, x) = 1."""
+    """Three hidden layers, unit vectors, no biases: k0 and k1 composed by hand. Theta(x, x) = L + 1 = 4."""
     angles = np.pi * np.arange(6) / 3
     x = jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], axis=1))
     nngp, ntk = nh.fcn_kernel(x, depth=3, sigma_w=[1.0, 2**0.5, 2**0.5, 2**0.5], scale_input=False)
