@@ -1,8 +1,9 @@
 """What `pytest --nbval notebooks` doesn't compare: renderings whose text/plain form is compared anyway."""
 
-# HTML tables carry digits and SVG carries coordinates; both may differ in the last place on another machine. The plain
-# text of a claims table holds the verdicts and expectations, and that is compared.
-RENDERINGS = ("text/html", "image/svg+xml")
+# HTML tables carry digits, SVG carries coordinates and the record of a claim (ntk_helpers/bookkit/session.py) carries
+# the measurement; all may differ in the last place on another machine. The plain text of a claim holds its verdict and
+# its expectation, and that is compared; tools/check_notebooks.py checks the record and the HTML against it.
+RENDERINGS = ("text/html", "image/svg+xml", "application/vnd.ntk-book.claim+json")
 
 
 def pytest_collectstart(collector):

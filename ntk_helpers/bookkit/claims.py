@@ -173,7 +173,7 @@ def _make_record(contract: Contract, verdict: str, **found: Any) -> dict[str, An
         "verdict": verdict,
         "reason": found.get("reason", ""),
         "cause": found.get("cause", ""),
-        "device": jax.devices()[0].device_kind,
+        "device": "CPU" if (device := jax.devices()[0]).platform == "cpu" else device.device_kind,
     }
 
 

@@ -1,0 +1,134 @@
+"""Write book/scoreboard.md from the contracts, the executed notebooks and the stored full-scale results.
+
+python tools/scoreboard.py          writes it
+python tools/scoreboard.py --check  fails where it differs
+"""
+
+import sys
+from typing import Any
+
+import _notebooks as nb
+from _notebooks import NOTEBOOKS, ROOT
+
+from ntk_helpers.bookkit.contracts import Contract, at_scale, chapter_names, load_contracts
+from ntk_helpers.bookkit.results import load_results
+from ntk_helpers.bookkit.verdicts import describe, short
+
+PAGE = ROOT / "book" / "scoreboard.md"
+WORDS = {"agrees": "agrees", "refutes": "**refutes**", "fails": "**fails**", "not run": "not run"}
+
+
+def outcome(contract: Contract, quick: dict[str, Any] | None, full: dict[str, Any] | None) -> tuple[str, str]:
+    """Verdict of a claim over both scales, and the cause where it was not run. A failure anywhere counts."""
+    ran = [r for r in (quick, full) if r is not None and r["verdict"] != "not run"]
+    for verdict in ("fails", "refutes", "agrees"):
+        if any(r["verdict"] == verdict for r in ran):
+            return verdict, ""
+    causes = [r["cause"] for r in (full, quick) if r is not None and r["cause"]]
+    needs = f"needs {contract.needs}" if contract.needs else f"no {' or '.join(contract.scales)} run is stored"
+    return "not run", causes[0] if causes and "full" not in contract.scales else needs
+
+
+def measured(record: dict[str, Any] | None) -> str:
+    """A measurement in a table cell."""
+    if record is None or record["verdict"] == "not run":
+        return "–"
+    return short(record["measured"], record["interval"], record["se"])
+
+
+def cell(content: str) -> str:
+    """Text as it may stand in a Markdown table: a bar would end the cell, a dollar sign start a formula."""
+    return content.replace("|", "\\|").replace("$", "\\$").replace("<", "&lt;").replace("\n", " ")
+
+
+def rows(chapter: str) -> list[dict[str, str]]:
+    """One row for each claim of a chapter."""
+    path = NOTEBOOKS / f"{chapter}.ipynb"
+    quick = {r["id"]: r for _, r, _ in nb.records(nb.read(path))} if path.is_file() else {}
+    stored = load_results(chapter) or {"claims": [], "device": "", "label": ""}
+    full = {r["id"]: r for r in stored["claims"]}
+    found = []
+    for name, contract in load_contracts(chapter).items():
+        verdict, cause = outcome(contract, quick.get(name), full.get(name))
+        # The notebook's own device is the one that runs the checks, a CPU; only what is stored names another.
+        devices = [quick[name]["device"].upper() if quick[name]["device"] == "cpu" else quick[name]["device"]] * (
+            measured(quick.get(name)) != "–"
+        )
+        devices += [f"{stored['device']} ({stored['label']})"] * (measured(full.get(name)) != "–")
+        source = (
+            contract.source if contract.paper == "ours" else f"{{cite:t}}`{contract.paper}`, {cell(contract.source)}"
+        )
+        found.append(
+            {
+                "verdict": verdict,
+                "cause": cause,
+                "claim": f"{cell(contract.statement)} (`{name}`)",
+                "source": source,
+                "expected": cell(describe(at_scale(contract, "quick"))),
+                "quick": measured(quick.get(name)),
+                "full": measured(full.get(name)),
+                "device": "; ".join(devices) or "–",
+            }
+        )
+    return found
+
+
+def render() -> str:
+    """The page."""
+    chapters = {chapter: rows(chapter) for chapter in chapter_names()}
+    every = [row for found in chapters.values() for row in found]
+    count = {verdict: sum(row["verdict"] == verdict for row in every) for verdict in WORDS}
+    lines = [
+        "# Scoreboard",
+        "",
+        "<!-- Written by tools/scoreboard.py from book/claims, the executed notebooks and book/results; edit those. -->",
+        "",
+        "Every claim of the book was written down, with its tolerance and the reason for it, before it was measured.",
+        "The notebooks measure it again on every change, and a claim that fails stops the build.",
+        "",
+        f"**{len(every)} claims: {count['agrees']} agree, {count['refutes']} refute what a paper says, "
+        f"{count['not run']} were not run" + (f", {count['fails']} fail" if count["fails"] else "") + ".**",
+        "",
+    ]
+    lines += listing("What is refuted", [r for r in every if r["verdict"] == "refutes"], "expected")
+    lines += listing("What was not run, and why", [r for r in every if r["verdict"] == "not run"], "cause")
+    for chapter, found in chapters.items():
+        number = chapter.split("_")[0]
+        lines += [
+            f"## Chapter {int(number)}: {{chapter}}`{number}`",
+            "",
+            "| Claim | Source | Expected | Measured, quick | Measured, full | Device | Verdict |",
+            "|---|---|---|---|---|---|---|",
+            *(
+                f"| {r['claim']} | {r['source']} | {r['expected']} | {r['quick']} | {r['full']} | {r['device']} | "
+                f"{WORDS[r['verdict']]} |"
+                for r in found
+            ),
+            "",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def listing(title: str, found: list[dict[str, str]], what: str) -> list[str]:
+    """A list under a heading of its own; nothing where it is empty."""
+    if not found:
+        return []
+    return [f"## {title}", "", *(f"- {r['claim']}: {r[what]}" for r in found), ""]
+
+
+def main() -> int:
+    page = render()
+    current = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    if page == current:
+        print("scoreboard: in step")
+        return 0
+    if "--check" in sys.argv:
+        print("scoreboard: book/scoreboard.md differs from contracts, notebooks and results; run tools/scoreboard.py")
+        return 1
+    PAGE.write_text(page, encoding="utf-8")
+    print("scoreboard: written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
