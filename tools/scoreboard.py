@@ -24,9 +24,10 @@ def outcome(contract: Contract, quick: dict[str, Any] | None, full: dict[str, An
     for verdict in ("fails", "refutes", "agrees"):
         if any(r["verdict"] == verdict for r in ran):
             return verdict, ""
-    causes = [r["cause"] for r in (full, quick) if r is not None and r["cause"]]
-    needs = f"needs {contract.needs}" if contract.needs else f"no {' or '.join(contract.scales)} run is stored"
-    return "not run", causes[0] if causes and "full" not in contract.scales else needs
+    if full is not None and full["cause"]:
+        return "not run", full["cause"]
+    runs = f"no run at {' or '.join(contract.scales)} scale is stored"
+    return "not run", f"{runs}; needs {contract.needs}" if contract.needs else runs
 
 
 def measured(record: dict[str, Any] | None) -> str:
@@ -50,11 +51,8 @@ def rows(chapter: str) -> list[dict[str, str]]:
     found = []
     for name, contract in load_contracts(chapter).items():
         verdict, cause = outcome(contract, quick.get(name), full.get(name))
-        # The notebook's own device is the one that runs the checks, a CPU; only what is stored names another.
-        devices = [quick[name]["device"].upper() if quick[name]["device"] == "cpu" else quick[name]["device"]] * (
-            measured(quick.get(name)) != "–"
-        )
-        devices += [f"{stored['device']} ({stored['label']})"] * (measured(full.get(name)) != "–")
+        devices = [quick[name]["device"]] if measured(quick.get(name)) != "–" else []
+        devices += [f"{stored['device']} ({stored['label']})"] if measured(full.get(name)) != "–" else []
         source = (
             contract.source if contract.paper == "ours" else f"{{cite:t}}`{contract.paper}`, {cell(contract.source)}"
         )
@@ -81,7 +79,7 @@ def render() -> str:
     lines = [
         "# Scoreboard",
         "",
-        "<!-- Written by tools/scoreboard.py from book/claims, the executed notebooks and book/results; edit those. -->",
+        "% Written by tools/scoreboard.py from book/claims, the executed notebooks and book/results; edit those.",
         "",
         "Every claim of the book was written down, with its tolerance and the reason for it, before it was measured.",
         "The notebooks measure it again on every change, and a claim that fails stops the build.",
@@ -95,7 +93,9 @@ def render() -> str:
     for chapter, found in chapters.items():
         number = chapter.split("_")[0]
         lines += [
-            f"## Chapter {int(number)}: {{chapter}}`{number}`",
+            f"## Chapter {int(number)}",
+            "",
+            f"Measured in {{chapter}}`{number}`.",
             "",
             "| Claim | Source | Expected | Measured, quick | Measured, full | Device | Verdict |",
             "|---|---|---|---|---|---|---|",
