@@ -11,6 +11,17 @@ from importlib.metadata import version as _version
 
 from ntk_helpers.activations import Activation, activation
 from ntk_helpers.finite import DenseParams, Network, fcn, gaussian, mirrored, orthogonal, sample_fcn_law, sample_outputs
+from ntk_helpers.limits import (
+    DualActivation,
+    KernelState,
+    Kernels,
+    activation_layer,
+    dense_layer,
+    dual_activation,
+    fcn_kernel,
+    input_layer,
+    kernels,
+)
 
 try:
     __version__ = _version("ntk-helpers")
@@ -54,6 +65,16 @@ __all__ = [
     "orthogonal",
     "sample_fcn_law",
     "sample_outputs",
+    # limits
+    "DualActivation",
+    "KernelState",
+    "Kernels",
+    "activation_layer",
+    "dense_layer",
+    "dual_activation",
+    "fcn_kernel",
+    "input_layer",
+    "kernels",
     *_LAZY,
 ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ class Activation:
     params: tuple[tuple[str, float], ...] = ()
 
     def __call__(self, z: jax.Array) -> jax.Array:
+        """Apply the function to every entry of ``z``."""
         return self.fn(z)
 
     def __getitem__(self, parameter: str) -> float:
@@ -77,8 +79,9 @@ def activation(name: str, **params: float) -> Activation:
         -1.0
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"activation: unknown name {name!r}; known are {', '.join(sorted(ACTIVATIONS))}, or any callable")
-    fn, defaults = ACTIVATIONS[name]
+        known = ", ".join(sorted(ACTIVATIONS))
+        raise ValueError(f"activation: unknown name {name!r}; known are {known}, or any callable")
+    _, defaults = ACTIVATIONS[name]
     unknown = sorted(set(params) - set(defaults))
     if unknown:
         takes = ", ".join(defaults) or "none"
@@ -87,8 +90,14 @@ def activation(name: str, **params: float) -> Activation:
     for key, value in values.items():
         if not math.isfinite(value):
             raise ValueError(f"activation: {key} of {name!r} must be a finite number, got {value}")
-    bound = (lambda z: fn(z, **values)) if values else fn
-    return Activation(name, bound, tuple(sorted(values.items())))
+    return _build(name, tuple(sorted(values.items())))
+
+
+@lru_cache(maxsize=1024)
+def _build(name: str, params: tuple[tuple[str, float], ...]) -> Activation:
+    """Return the same object for the same parameters, so that jit does not compile a kernel again."""
+    fn, values = ACTIVATIONS[name][0], dict(params)
+    return Activation(name, (lambda z: fn(z, **values)) if values else fn, params)
 
 
 def resolve_activation(phi: str | Activation | Callable[[jax.Array], jax.Array]) -> Activation:
