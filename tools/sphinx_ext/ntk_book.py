@@ -120,12 +120,18 @@ def _without_thebe(app, pagename, templatename, context, doctree):
         context[name] = [entry for entry in context.get(name, []) if "thebe" not in f"{entry} {vars(entry)}".lower()]
 
 
+def _bibliography_roles(app, pagename, templatename, context, doctree):
+    """Drop the role of a list from what holds the bibliography's entries, which aren't list items."""
+    context["body"] = context.get("body", "").replace('<div role="list" class="citation-list">', "<div>")
+
+
 def setup(app):
     """Register everything above."""
     app.add_role("chapter", ChapterRole())
     app.add_directive("chapter-map", ChapterMap)
     app.connect("config-inited", _configure)
     app.connect("doctree-read", _unlink_planned)
+    app.connect("html-page-context", _bibliography_roles, priority=900)
     app.connect("html-page-context", _without_thebe, priority=900)
     TocTreeCollector.assign_figure_numbers = _number_before_figures
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
