@@ -4,6 +4,7 @@ python tools/scoreboard.py          writes it
 python tools/scoreboard.py --check  fails where it differs
 """
 
+import re
 import sys
 from typing import Any
 
@@ -38,8 +39,8 @@ def measured(record: dict[str, Any] | None) -> str:
 
 
 def cell(content: str) -> str:
-    """Text as it may stand in a Markdown table: a bar would end the cell, a dollar sign start a formula."""
-    return content.replace("|", "\\|").replace("$", "\\$").replace("<", "&lt;").replace("\n", " ")
+    """Text as it may stand in a Markdown table: no sign of it ends the cell or starts a formula or emphasis."""
+    return re.sub(r"([\\|$*_`\[\]])", r"\\\1", content).replace("<", "&lt;").replace("\n", " ")
 
 
 def rows(chapter: str) -> list[dict[str, str]]:
