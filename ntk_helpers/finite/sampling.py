@@ -21,8 +21,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
+from ntk_helpers import _checks
 from ntk_helpers.activations import Activation
-from ntk_helpers.finite.networks.fcn import FCNSpec, check_rows, fcn_spec
+from ntk_helpers.finite.networks.fcn import FCNSpec, fcn_spec
 from ntk_helpers.finite.networks.network import Network
 
 __all__ = ["sample_fcn_law", "sample_outputs"]
@@ -35,13 +36,9 @@ PROGRESS_AFTER = 5.0
 
 def _batch_sizes(n_networks: int, batch_size: int | None, bytes_each: int) -> int:
     """The size of a batch: what the memory allows, then evened out so that the last batch is nearly full."""
-    for name, value in (("n_networks", n_networks), ("batch_size", batch_size)):
-        if value is None:
-            continue
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    n_networks = _checks.check_positive_int(n_networks, "n_networks")
+    if batch_size is not None:
+        batch_size = _checks.check_positive_int(batch_size, "batch_size")
     largest = batch_size if batch_size is not None else max(1, BATCH_BYTES // bytes_each)
     return math.ceil(n_networks / math.ceil(n_networks / largest))
 
@@ -83,7 +80,7 @@ def sample_outputs(
 
     Args:
         net: a network, for example ``nh.fcn(...)``.
-        x: inputs, one a row, shape ``(N, d_in)``.
+        x: inputs, one a row, shape ``(N, d_in)``. The networks are drawn in the type of x.
         key: a JAX random key of any kind. Network i uses the i-th of ``n_networks`` keys split from it, so the networks
             do not depend on ``batch_size``.
         n_networks: number m of networks.
@@ -105,9 +102,8 @@ def sample_outputs(
     """
     if not isinstance(net, Network):
         raise TypeError(f"net must be a Network (init, apply), got {type(net).__name__}")
-    check_rows(x)
-    x = jnp.asarray(x)
-    params = jax.tree.leaves(jax.eval_shape(lambda k: net.init(key=k), key))
+    x = _checks.as_samples(x, "x")
+    params = jax.tree.leaves(jax.eval_shape(lambda k: net.init(key=k, dtype=x.dtype), key))
     # The parameters, and one activation for each array of parameters.
     numbers = sum(math.prod(p.shape) + x.shape[0] * max(p.shape, default=1) for p in params)
     size = _batch_sizes(n_networks, batch_size, numbers * x.dtype.itemsize)
@@ -117,7 +113,7 @@ def sample_outputs(
 
 @partial(jax.jit, static_argnames="net")
 def _outputs(net: Network, keys: Array, x: Array) -> Array:
-    params = _over_keys(lambda k: net.init(key=k), keys)
+    params = _over_keys(lambda k: net.init(key=k, dtype=x.dtype), keys)
     return jax.vmap(net.apply, in_axes=(0, None))(params, x)
 
 
@@ -178,8 +174,7 @@ def sample_fcn_law(
         >>> f.shape
         (1000, 2, 1)
     """
-    check_rows(x)
-    x = jnp.asarray(x)
+    x = _checks.as_samples(x, "x")
     spec = fcn_spec(
         d_in=x.shape[1],
         width=width,

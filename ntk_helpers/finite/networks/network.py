@@ -16,7 +16,7 @@ class Network(NamedTuple):
     """A network as two pure functions. It can be a static argument of ``jax.jit``.
 
     Attributes:
-        init: ``init(key=key)`` draws parameters, a pytree of arrays. ``jax.vmap(lambda k: net.init(key=k))(keys)``
+        init: ``init(key=key, dtype=float)`` draws parameters, a pytree of arrays. ``jax.vmap(lambda k: net.init(key=k))(keys)``
             draws many networks at once.
         apply: ``apply(params, x)`` maps inputs x, shape ``(N, d_in)``, to outputs, shape ``(N, d_out)``.
     """
