@@ -2,18 +2,12 @@
 
 import os
 import shutil
-import threading
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
+from inspection import AXE
 from playwright.sync_api import sync_playwright
+from site_pages import HTML, built_pages, serving
 
-ROOT = Path(__file__).resolve().parents[2]
-HTML = ROOT / "_build" / "html"
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -24,39 +18,10 @@ NO_CHROMIUM = (
 )
 
 
-def built_pages() -> list[str]:
-    """Return every built page but the redirection to the first, relative to the output folder."""
-    found = [path for folder in ("book", "notebooks") for path in (HTML / folder).rglob("*.html")]
-    if not found:
-        return []
-    return sorted(path.relative_to(HTML).as_posix() for path in [*found, HTML / "search.html", HTML / "genindex.html"])
-
-
 def pytest_generate_tests(metafunc):
     """Run a test that asks for `page_name` on every built page; fail, not skip, where nothing is built."""
     if "page_name" in metafunc.fixturenames:
         metafunc.parametrize("page_name", built_pages() or ["_build/html is empty: run make book"])
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@contextmanager
-def serving(folder: Path):
-    """Serve a folder on a free local port and give its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
-    # The browser drops connections when a page closes; that is no fault of the server.
-    server.handle_error = lambda *_: None
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="session")

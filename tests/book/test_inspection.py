@@ -2,7 +2,7 @@
 
 import inspection
 import pytest
-from conftest import serving
+from site_pages import serving
 
 ALT = "A curve that falls from one to zero as the width grows."
 PICTURE = (

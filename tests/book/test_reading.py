@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import inspection
 import pytest
-from conftest import HTML, ROOT, built_pages
+from site_pages import HTML, ROOT, built_pages
 
 FIRST = "book/intro.html"
 TERM = "kernel"
