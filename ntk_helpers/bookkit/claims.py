@@ -5,7 +5,7 @@ A claim that fails raises, so that the notebook, nbval and CI fail with it.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -48,7 +48,7 @@ def claim(
     claim_id: str,
     measured: Any,
     *,
-    interval: tuple[float, float] | None = None,
+    interval: Sequence[float] | None = None,
     se: Any = None,
 ) -> None:
     """Compare a measurement with the contract, show the outcome and record it.

@@ -309,3 +309,8 @@ def _dataset(name, x, y, shape, names, source, licence, citation) -> Dataset:
     y.setflags(write=False)
     digest = hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest()
     return Dataset(name, x, y, shape, names, source, licence, citation, digest)
+
+
+if __name__ == "__main__":  # `make data`
+    for fetched in fetch_all():
+        print(fetched)

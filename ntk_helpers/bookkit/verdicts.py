@@ -1,7 +1,7 @@
 """Verdicts: compare one measurement with its contract. Pure functions, used by chapters and by the checks alike."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from ntk_helpers.bookkit.contracts import Contract, span
 
 Interval = tuple[float, float]
-Measured = float | dict[str, float]
+Measured = float | Mapping[str, float | None]
 
 
 class Verdict(NamedTuple):
@@ -46,7 +46,7 @@ def judge(
     contract: Contract,
     measured: Measured | None,
     interval: Interval | None = None,
-    se: float | dict[str, float] | None = None,
+    se: float | Mapping[str, float] | None = None,
 ) -> Verdict:
     """Compare a measurement with its contract (scale overrides already put in, see ``contracts.at_scale``).
 
@@ -200,12 +200,15 @@ def num(value: float) -> str:
     return f"{value:.10g}".replace("e-0", "e-").replace("e+0", "e")
 
 
-def short(value: Measured | None, interval: Interval | None = None, se: object = None) -> str:
+def short(value: Measured | None, interval: Sequence[float | None] | None = None, se: object = None) -> str:
     """A measurement as text with the digits a reader needs, its interval or standard error beside it."""
-    if value is None:
-        return "not a number"
     if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {v:.3g}" for k, v in value.items())
+        return ", ".join(f"{k}: {_digits(v, 3)}" for k, v in value.items())
     if interval is not None:
-        return f"{value:.4g} [{interval[0]:.3g}, {interval[1]:.3g}]"
-    return f"{value:.4g} ± {se:.1g}" if isinstance(se, int | float) else f"{value:.4g}"
+        return f"{_digits(value, 4)} [{_digits(interval[0], 3)}, {_digits(interval[1], 3)}]"
+    return f"{_digits(value, 4)} ± {se:.1g}" if isinstance(se, int | float) else _digits(value, 4)
+
+
+def _digits(value: float | None, digits: int) -> str:
+    """A number with so many digits; None, which a record holds for NaN and infinity, in words."""
+    return "not a number" if value is None else f"{value:.{digits}g}"
