@@ -13,8 +13,8 @@ from ntk_helpers.activations import Activation, activation
 from ntk_helpers.finite import DenseParams, Network, fcn, gaussian, mirrored, orthogonal, sample_fcn_law, sample_outputs
 from ntk_helpers.limits import (
     DualActivation,
-    KernelState,
     Kernels,
+    KernelState,
     activation_layer,
     dense_layer,
     dual_activation,

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from ntk_helpers.limits._angle import acute_angle, safe_sqrt
 
@@ -31,7 +32,7 @@ class ClosedForm(NamedTuple):
     pair: Callable[[jax.Array, jax.Array, jax.Array, jax.Array, bool], Pair]
 
 
-def safe_ratio(a: jax.Array, b: jax.Array) -> jax.Array:
+def safe_ratio(a: ArrayLike, b: ArrayLike) -> jax.Array:
     """Return a / b, and 0 where b is 0, with finite derivatives."""
     nonzero = b != 0
     return jnp.where(nonzero, a / jnp.where(nonzero, b, 1.0), 0.0)
@@ -80,9 +81,9 @@ def piecewise_linear(negative_slope: float) -> ClosedForm:
     def pair(s1, s2, cosine, gap, derivative):
         if beta2 == 0.0:  # linear
             return cosine, gap, jnp.full_like(cosine, alpha2) if derivative else None
-        theta, _, excess = acute_angle(gap)
+        theta, rise = acute_angle(gap)
         acute = cosine >= 0
-        one_minus_h = (2 / math.pi) * ((math.pi / 2 - theta) * gap + excess)
+        one_minus_h = (2 / math.pi) * rise
         one_minus = alpha2 / total * jnp.where(acute, gap, 2.0 - gap) + beta2 / total * one_minus_h
         if beta2 >= alpha2:  # then the correlation is never negative
             cosine_out, gap_out = 1.0 - one_minus, one_minus

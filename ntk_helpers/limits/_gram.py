@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from ntk_helpers.limits._angle import safe_sqrt
 
@@ -80,27 +81,29 @@ def _gap_by_differences(cosine: jax.Array, gap: jax.Array, u1: jax.Array, u2: ja
     return jax.lax.cond(jnp.any(gap < nearest), lambda g: jax.lax.map(row, (cosine, g, u1)), lambda g: g, gap)
 
 
-def cosine_and_gap(u1: jax.Array, u2: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """Cosines (N1, N2) between normalized rows, and 1 - abs(cosine); ``u2=None`` means the rows of u1 themselves."""
-    same = u2 is None
-    u2 = u1 if u2 is None else u2
+def cosine_and_gap(u1: jax.Array, u2: jax.Array, offset: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
+    """Cosines (N1, N2) between normalized rows, and 1 - abs(cosine).
+
+    Where u1 is known to be the rows of u2 from ``offset`` on, the pairs of equal rows are known too, and need no
+    refinement; otherwise ``offset`` is None.
+    """
     dot = _product(u1, u2)
     sign = jnp.where(dot < 0, -1.0, 1.0)  # jnp.sign and the derivative of jnp.abs are 0 at orthogonal inputs
     plain = 1.0 - sign * dot
 
     # The refinement has no derivative of its own: `plain` has the right one, and cancels exactly from the value below.
     v1, v2, cosine, gap = jax.lax.stop_gradient((u1, u2, dot, plain))
-    if same:  # the diagonal is known; without this mask it would call for the refinement every time
-        diagonal = jnp.arange(u1.shape[0])[:, None] == jnp.arange(u1.shape[0])[None, :]
-        diagonal = diagonal & jnp.any(v1 != 0, axis=1)[:, None]
-        gap = jnp.where(diagonal, 1.0, gap)
+    if offset is not None:
+        equal = (offset + jnp.arange(u1.shape[0]))[:, None] == jnp.arange(u2.shape[0])[None, :]
+        equal = equal & jnp.any(v1 != 0, axis=1)[:, None]
+        gap = jnp.where(equal, 1.0, gap)  # else every row would call for the refinement
 
     def refine(g):
         refined = _gap_by_splitting(v1, v2)
-        return _gap_by_differences(cosine, jnp.where(diagonal, 1.0, refined) if same else refined, v1, v2)
+        return _gap_by_differences(cosine, refined if offset is None else jnp.where(equal, 1.0, refined), v1, v2)
 
     gap = jax.lax.cond(jnp.any(gap < _PLAIN_GAP), refine, lambda g: g, gap)
-    if same:
-        gap = jnp.where(diagonal, 0.0, gap)
+    if offset is not None:
+        gap = jnp.where(equal, 0.0, gap)
     gap = gap + (plain - jax.lax.stop_gradient(plain))
     return sign * (1.0 - gap), gap

@@ -13,8 +13,9 @@ from jaxtyping import Array, Float
 
 from ntk_helpers import _checks
 from ntk_helpers.activations import Activation
+from ntk_helpers.limits._blocks import in_row_blocks
 from ntk_helpers.limits.duals import DualActivation, check_quadrature, dual_activation
-from ntk_helpers.limits.layers import Kernels, activation_layer, dense_layer, input_layer, kernels
+from ntk_helpers.limits.layers import Kernels, Rows, activation_layer, affine, first_layer, kernels, normalized_rows
 
 __all__ = ["fcn_kernel"]
 
@@ -90,10 +91,12 @@ def fcn_kernel(
     if x2 is not None:
         x2 = _checks.as_samples(x2, "x2")
         _checks.same_features(x1, x2)
-    weights, offsets = (jnp.stack([jnp.asarray(s, x1.dtype) for s in sigmas]) for sigmas in (weights, offsets))
+    # squared here: 2**0.5 as a Python float squares to 2 up to the last bit of float64
+    weights, offsets = (jnp.stack([jnp.asarray(s**2, x1.dtype) for s in sigmas]) for sigmas in (weights, offsets))
     if dual.nodes is not None:
         _check_quadrature_on_the_way(x1, x2, dual, weights, offsets, has_bias, scale_input)
-    return _fcn_kernel(x1, x2, weights, offsets, dual, has_bias, bool(scale_input), get)
+    results = _fcn_kernel(x1, x2, weights, offsets, dual, has_bias, bool(scale_input), get)
+    return Kernels(*results) if get == "both" else results[0]
 
 
 def _is_on(sigma_b) -> bool:
@@ -104,13 +107,20 @@ def _is_on(sigma_b) -> bool:
 @partial(jax.jit, static_argnames=("dual", "has_bias", "scale_input", "get"))
 def _fcn_kernel(x1, x2, weights, offsets, dual, has_bias, scale_input, get):
     # A bias that is off is the number 0.0 here and not an array, so that its arithmetic is left out.
-    sigma_b = [offsets[i] if on else 0.0 for i, on in enumerate(has_bias)]
-    state = input_layer(x1, x2, sigma_w=weights[0], sigma_b=sigma_b[0], scale_input=scale_input, with_ntk=get != "nngp")
-    for i in range(1, len(has_bias)):
-        state = dense_layer(activation_layer(state, dual), sigma_w=weights[i], sigma_b=sigma_b[i])
-    if get == "both":
-        return kernels(state)
-    return state.nngp if get == "nngp" else state.ntk
+    biases = [offsets[i] if on else 0.0 for i, on in enumerate(has_bias)]
+    rows1 = normalized_rows(x1, scale_input)
+    rows2 = rows1 if x2 is None else normalized_rows(x2, scale_input)
+
+    def block(start, size):
+        some = Rows(*(jax.lax.dynamic_slice_in_dim(r, start, size) for r in rows1))
+        state = first_layer(some, rows2, start if x2 is None else None, weights[0], biases[0])
+        if get != "nngp":
+            state = state._replace(ntk=state.nngp)
+        for weight, bias in zip(weights[1:], biases[1:], strict=True):
+            state = affine(activation_layer(state, dual), weight, bias)
+        return {"both": lambda: kernels(state), "nngp": lambda: (state.nngp,), "ntk": lambda: (state.ntk,)}[get]()
+
+    return in_row_blocks(block, x1.shape[0], rows2.direction.shape[0])
 
 
 def _check_quadrature_on_the_way(x1, x2, dual, weights, offsets, has_bias, scale_input):
@@ -121,7 +131,7 @@ def _check_quadrature_on_the_way(x1, x2, dual, weights, offsets, has_bias, scale
     squares = np.concatenate([np.mean(np.square(np.asarray(x)), axis=1) for x in (x1, x2) if x is not None])
     q = jnp.array([squares.min(), squares.max()], x1.dtype) * (1.0 if scale_input else x1.shape[1])
     for i, on in enumerate(has_bias):
-        q = weights[i] ** 2 * q + (offsets[i] ** 2 if on else 0.0)
+        q = weights[i] * q + (offsets[i] if on else 0.0)
         if i < len(has_bias) - 1:
             check_quadrature(dual, q)
             q = dual.variance(q)

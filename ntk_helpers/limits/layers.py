@@ -39,19 +39,19 @@ class Kernels(NamedTuple):
 class KernelState(NamedTuple):
     r"""What the layer maps hand on: second moments of a layer's entries over random weights, and the tangent kernel.
 
-    The covariance is kept as standard deviations times a cosine, and next to the cosine stands its distance from 1:
+    The covariance is kept as variances and a cosine, and next to the cosine stands its distance from 1:
     kinks such as relu's see the angle, and :math:`\theta \approx \sqrt{2 (1 - \cos\theta)}` is lost by subtraction.
 
     Attributes:
-        std1: root mean squares of the entries at the first inputs, (N1,).
-        std2: likewise at the second inputs, (N2,).
-        cosine: second moments between the two over ``std1 * std2``, (N1, N2).
+        variance1: mean squares of the entries at the first inputs, (N1,).
+        variance2: likewise at the second inputs, (N2,).
+        cosine: second moments between the two over ``sqrt(variance1 * variance2)``, (N1, N2).
         gap: 1 - abs(cosine) with a small relative error, (N1, N2).
         ntk: tangent kernel of the parameters so far, (N1, N2), or None where it is not asked for.
     """
 
-    std1: Float[Array, " N1"]
-    std2: Float[Array, " N2"]
+    variance1: Float[Array, " N1"]
+    variance2: Float[Array, " N2"]
     cosine: Float[Array, "N1 N2"]
     gap: Float[Array, "N1 N2"]
     ntk: Float[Array, "N1 N2"] | None
@@ -59,7 +59,7 @@ class KernelState(NamedTuple):
     @property
     def nngp(self) -> Float[Array, "N1 N2"]:
         """Second moments between entries at the first and the second inputs, (N1, N2)."""
-        return (self.std1[:, None] * self.std2[None, :]) * self.cosine
+        return (safe_sqrt(self.variance1)[:, None] * safe_sqrt(self.variance2)[None, :]) * self.cosine
 
 
 def input_layer(
@@ -102,13 +102,33 @@ def input_layer(
         _checks.same_features(x1, x2)
         dtype = jnp.result_type(x1, x2)
         x1, x2 = x1.astype(dtype), x2.astype(dtype)
-    norm1, u1 = row_norms(x1)
-    norm2, u2 = (norm1, None) if x2 is None else row_norms(x2)
-    cosine, gap = cosine_and_gap(u1, u2)
-    scale = x1.shape[1] ** -0.5 if scale_input else 1.0
-    state = KernelState(scale * norm1, scale * norm2, cosine, gap, None)
-    state = dense_layer(state, sigma_w=sigma_w, sigma_b=sigma_b)
+    state = first_layer(
+        normalized_rows(x1, scale_input),
+        normalized_rows(x1 if x2 is None else x2, scale_input),
+        0 if x2 is None else None,
+        _checks.check_nonnegative(sigma_w, "sigma_w") ** 2,
+        _checks.check_nonnegative(sigma_b, "sigma_b") ** 2,
+    )
     return state._replace(ntk=state.nngp) if with_ntk else state
+
+
+class Rows(NamedTuple):
+    """Samples as mean squares (N,) and directions (N, d)."""
+
+    mean_square: jax.Array
+    direction: jax.Array
+
+
+def normalized_rows(x: jax.Array, scale_input: bool) -> Rows:
+    """Split samples into mean squares (squared norms where ``scale_input`` is False) and directions."""
+    norm, direction = row_norms(x)
+    return Rows(norm * norm / (x.shape[1] if scale_input else 1.0), direction)
+
+
+def first_layer(rows1: Rows, rows2: Rows, offset: ArrayLike | None, weight: ArrayLike, bias: ArrayLike) -> KernelState:
+    """Do the work of ``input_layer``, without tangent kernel, from sigma_w^2 and sigma_b^2; see ``cosine_and_gap``."""
+    cosine, gap = cosine_and_gap(rows1.direction, rows2.direction, offset)
+    return affine(KernelState(rows1.mean_square, rows2.mean_square, cosine, gap, None), weight, bias)
 
 
 def dense_layer(
@@ -137,33 +157,36 @@ def dense_layer(
         >>> float(state.nngp[0, 0]), float(state.ntk[0, 0])  # 4 * 1 + 1, 5 + 4 * 1
         (5.0, 9.0)
     """
-    sigma_w, sigma_b = _checks.check_nonnegative(sigma_w, "sigma_w"), _checks.check_nonnegative(sigma_b, "sigma_b")
-    std1, std2, cosine, gap = sigma_w * state.std1, sigma_w * state.std2, state.cosine, state.gap
-    if not (isinstance(sigma_b, float) and sigma_b == 0.0):
-        std1, std2, cosine, gap = _add_constant(std1, std2, cosine, gap, sigma_b)
-    after = KernelState(std1, std2, cosine, gap, None)
-    if state.ntk is None:
-        return after
-    return after._replace(ntk=after.nngp + jnp.square(sigma_w) * state.ntk)
+    weight = _checks.check_nonnegative(sigma_w, "sigma_w") ** 2
+    return affine(state, weight, _checks.check_nonnegative(sigma_b, "sigma_b") ** 2)
 
 
-def _add_constant(std1, std2, cosine, gap, sigma_b):
-    r"""Append the constant feature sigma_b, which adds sigma_b^2 to every second moment.
+def affine(state: KernelState, weight: ArrayLike, bias: ArrayLike) -> KernelState:
+    r"""Do the work of ``dense_layer``, from sigma_w^2 and sigma_b^2; the number 0.0 for a bias leaves it out.
 
-    With shares :math:`a_i = s_i / s_i'` and :math:`e_i = \sigma_b / s_i'`, :math:`a_i^2 + e_i^2 = 1`, the new cosine is
-    :math:`a_1 a_2 c + e_1 e_2`, so 1 - cosine' = a_1 a_2 (1 - c) + ((a_1 - a_2)^2 + (e_1 - e_2)^2) / 2, and
-    1 + cosine' = a_1 a_2 (1 + c) + 2 e_1 e_2 + the same: sums of terms that are not negative.
+    A bias is the constant feature sigma_b appended to the others. With the shares a = sqrt(weight * variance / new) and
+    e = sqrt(bias / new) of the new standard deviation, a^2 + e^2 = 1, the new cosine is a1 a2 c + e1 e2, so
+
+    .. math::
+        1 - c' = a_1 a_2 (1 - c) + \delta, \quad 1 + c' = a_1 a_2 (1 + c) + 2 e_1 e_2 + \delta, \quad
+        \delta = \tfrac12 [(a_1 - a_2)^2 + (e_1 - e_2)^2],
+
+    both sums of terms that are not negative.
     """
-    new1, new2 = jnp.hypot(std1, sigma_b), jnp.hypot(std2, sigma_b)
-    a1, a2 = safe_ratio(std1, new1)[:, None], safe_ratio(std2, new2)[None, :]
-    e1, e2 = safe_ratio(sigma_b, new1)[:, None], safe_ratio(sigma_b, new2)[None, :]
-    acute = cosine >= 0
-    norms = 0.5 * ((a1 - a2) ** 2 + (e1 - e2) ** 2)
-    one_minus = a1 * a2 * jnp.where(acute, gap, 2.0 - gap) + norms
-    one_plus = a1 * a2 * jnp.where(acute, 2.0 - gap, gap) + (2.0 * e1 * e2 + norms)
-    toward = one_minus <= one_plus
-    gap = jnp.where(toward, one_minus, one_plus)
-    return new1, new2, jnp.where(toward, 1.0 - gap, gap - 1.0), gap
+    v1, v2, cosine, gap = weight * state.variance1, weight * state.variance2, state.cosine, state.gap
+    if not (isinstance(bias, float) and bias == 0.0):
+        new1, new2 = v1 + bias, v2 + bias
+        a1, a2 = safe_sqrt(safe_ratio(v1, new1))[:, None], safe_sqrt(safe_ratio(v2, new2))[None, :]
+        e1, e2 = safe_sqrt(safe_ratio(bias, new1))[:, None], safe_sqrt(safe_ratio(bias, new2))[None, :]
+        acute = cosine >= 0
+        norms = 0.5 * ((a1 - a2) ** 2 + (e1 - e2) ** 2)
+        one_minus = a1 * a2 * jnp.where(acute, gap, 2.0 - gap) + norms
+        one_plus = a1 * a2 * jnp.where(acute, 2.0 - gap, gap) + (2.0 * e1 * e2 + norms)
+        toward = one_minus <= one_plus
+        gap = jnp.where(toward, one_minus, one_plus)
+        v1, v2, cosine = new1, new2, jnp.where(toward, 1.0 - gap, gap - 1.0)
+    after = KernelState(v1, v2, cosine, gap, None)
+    return after if state.ntk is None else after._replace(ntk=after.nngp + weight * state.ntk)
 
 
 def activation_layer(
@@ -197,14 +220,13 @@ def activation_layer(
         True
     """
     dual = phi if isinstance(phi, DualActivation) else dual_activation(phi)
-    q1, q2 = state.std1 * state.std1, state.std2 * state.std2
-    check_quadrature(dual, q1)
-    check_quadrature(dual, q2)
-    cosine, gap, slope = dual._form.pair(
-        state.std1[:, None], state.std2[None, :], state.cosine, state.gap, state.ntk is not None
-    )
+    v1, v2 = state.variance1, state.variance2
+    check_quadrature(dual, v1)
+    check_quadrature(dual, v2)
+    s1, s2 = safe_sqrt(v1)[:, None], safe_sqrt(v2)[None, :]
+    cosine, gap, slope = dual._form.pair(s1, s2, state.cosine, state.gap, state.ntk is not None)
     ntk = None if state.ntk is None else state.ntk * slope
-    return KernelState(safe_sqrt(dual.variance(q1)), safe_sqrt(dual.variance(q2)), cosine, gap, ntk)
+    return KernelState(dual.variance(v1), dual.variance(v2), cosine, gap, ntk)
 
 
 def kernels(state: KernelState) -> Kernels:
