@@ -24,9 +24,9 @@ def test_block_runs_and_keeps_its_word(block, capsys):
     shapes = {name: names[name].shape for name in ("nngp", "ntk", "f", "many")}
     assert shapes == {"nngp": (5, 5), "ntk": (5, 5), "f": (5, 1), "many": (500, 5, 1)}
     # A covariance entry of N Gaussian draws has standard error sqrt(q11 q22 + q12^2)/sqrt(N) <= sqrt(2/N) q_max. At
-    # width n and depth L the outputs are not quite Gaussian: their excess kurtosis, about 15 L/n = 0.18 for this
-    # network, adds 4 %. 15 entries, gate at 5 standard errors.
-    assert names["deviation"] < 5 * 1.04 * (2 / 500) ** 0.5
+    # width n and depth L the outputs are not quite Gaussian: their excess kurtosis, about 15 L/n = 0.35 for this
+    # network, adds 9 %. 15 entries, gate at 5 standard errors.
+    assert names["deviation"] < 5 * 1.09 * (2 / 500) ** 0.5
     assert jnp.linalg.eigvalsh(names["ntk"] - names["nngp"]).min() > 0
     assert f"{names['deviation']:.3f}" in capsys.readouterr().out
 
