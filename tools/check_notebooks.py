@@ -252,7 +252,7 @@ def split(cells: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
             continue
         for part in re.split(r"^(?=## )", source, flags=re.M):
             if part.startswith("## "):
-                sections.append([part.splitlines()[0][3:].strip(), part, ""])
+                sections.append([part.splitlines()[0][3:].strip(), part + "\n", ""])
             elif sections:
                 sections[-1][1] += part + "\n"
     return [(heading, prose, code) for heading, prose, code in sections]

@@ -115,6 +115,15 @@ def test_words_leave_out_formulas_code_and_markup():
     assert check_notebooks.count_words({"cells": [markdown(source)]}) == 4
 
 
+def test_exercises_in_cells_of_their_own_are_counted():
+    cells = copy.deepcopy(CHAPTER)
+    place = next(i for i, c in enumerate(cells) if c["source"].startswith("## Exercises"))
+    parts = cells[place]["source"].rstrip().split("\n\n**")
+    cells[place : place + 1] = [markdown(parts[0]), *(markdown("**" + p) for p in parts[1:])]
+    assert len(parts) == 5
+    assert problems(cells) == []
+
+
 def test_comments_in_code_blocks_are_no_headings():
     cells = copy.deepcopy(CHAPTER)
     cells[3]["source"] += "\n\n```python\n# a comment\n```"
