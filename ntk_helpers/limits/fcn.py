@@ -73,7 +73,7 @@ def fcn_kernel(
     Example:
         >>> x = jnp.array([[1.0, 0.0], [0.6, 0.8]])
         >>> nngp, ntk = fcn_kernel(x, depth=2, sigma_w=2**0.5, scale_input=False)
-        >>> print(nngp[0, 0], ntk[0, 0])  # (depth + 1) times the first
+        >>> print(nngp[0, 0].round(5), ntk[0, 0].round(5))  # (depth + 1) times the first
         2.0 6.0
     """
     depth = _checks.check_positive_int(depth, "depth")
