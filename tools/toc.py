@@ -28,7 +28,7 @@ def render() -> str:
     for number, title in parts.items():
         written = [chapter for chapter in chapters if chapter.part == number and chapter.written]
         if written:
-            lines += [f"  - caption: {number} {title}", "    numbered: true", "    chapters:"]
+            lines += [f"  - caption: {number}. {title}", "    numbered: true", "    chapters:"]
             lines += [f"      - file: notebooks/{chapter.slug}" for chapter in written]
     lines += ["  - caption: Reference", "    chapters:", *[f"      - file: {page}" for page in BACK]]
     return "\n".join(lines) + "\n"
