@@ -5,8 +5,9 @@ A network multiplies by :math:`\sigma_w/\sqrt{n}` itself, so one initializer ser
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -15,8 +16,8 @@ __all__ = ["INITIALIZERS", "gaussian", "orthogonal", "resolve_initializer"]
 
 
 def _check_shape(shape: tuple[int, int]) -> None:
-    if len(shape) != 2 or any(size < 1 for size in shape):
-        raise ValueError(f"shape must be two positive integers (n_out, n_in), got {tuple(shape)}")
+    if not isinstance(shape, tuple) or len(shape) != 2 or any(size < 1 for size in shape):
+        raise ValueError(f"shape must be two positive integers (n_out, n_in), got {shape}")
 
 
 def gaussian(*, key: PRNGKeyArray, shape: tuple[int, int], dtype: jax.typing.DTypeLike = float) -> Float[Array, "o i"]:
@@ -77,6 +78,19 @@ def orthogonal(
     _check_shape(shape)
     n_out, n_in = shape
     return math.sqrt(max(shape)) * jax.random.orthogonal(key, n_out, m=n_in, dtype=dtype)
+
+
+def gaussian_arrays(
+    *, key: PRNGKeyArray, shapes: Sequence[tuple[int, ...]], dtype: jax.typing.DTypeLike
+) -> list[Array]:
+    """Arrays of independent standard normals from one draw.
+
+    One draw and not one for each array, because compiling a draw takes a second or two on a CPU.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    numbers = jax.random.normal(key, (sum(sizes),), dtype)
+    ends = list(itertools.accumulate(sizes))
+    return [numbers[end - size : end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
 
 
 INITIALIZERS: dict[str, Callable[..., Array]] = {"gaussian": gaussian, "orthogonal": orthogonal}

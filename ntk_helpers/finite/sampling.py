@@ -18,11 +18,13 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from ntk_helpers import _checks
 from ntk_helpers.activations import Activation
+from ntk_helpers.finite.initializers import gaussian_arrays
 from ntk_helpers.finite.networks.fcn import FCNSpec, fcn_spec
 from ntk_helpers.finite.networks.network import Network
 
@@ -70,7 +72,7 @@ def _over_keys(fn: Callable[[Array], Any], keys: Array) -> Any:
 
 def sample_outputs(
     net: Network,
-    x: Float[Array, "n d_in"],
+    x: Float[Array | np.ndarray, "n d_in"],
     *,
     key: PRNGKeyArray,
     n_networks: int,
@@ -118,7 +120,7 @@ def _outputs(net: Network, keys: Array, x: Array) -> Array:
 
 
 def sample_fcn_law(
-    x: Float[Array, "n d_in"],
+    x: Float[Array | np.ndarray, "n d_in"],
     *,
     key: PRNGKeyArray,
     n_networks: int,
@@ -197,14 +199,15 @@ def _law(spec: FCNSpec, keys: Array, x: Array) -> Array:
     # The first layer's factor is the same for all networks.
     first = _factor(x, spec.weight_scales[0], spec.bias_scales[0])
 
+    # A factor has one column for each input, or fewer where the layer below is narrower.
+    fan_in = [n + (b is not None) for n, b in zip(spec.sizes[:-1], spec.bias_scales, strict=True)]
+    shapes = [(min(x.shape[0], n_in), n_out) for n_in, n_out in zip(fan_in, spec.sizes[1:], strict=True)]
+
     def one(key: Array) -> Array:
-        layer_keys = jax.random.split(key, len(spec.weight_scales))
-        for layer, n_out in enumerate(spec.sizes[1:]):
-            if layer == 0:
-                factor = first
-            else:
+        factor = first
+        for layer, g in enumerate(gaussian_arrays(key=key, shapes=shapes, dtype=x.dtype)):
+            if layer > 0:
                 factor = _factor(spec.activation(z), spec.weight_scales[layer], spec.bias_scales[layer])
-            g = jax.random.normal(layer_keys[layer], (factor.shape[1], n_out), x.dtype)
             z = jnp.matmul(factor, g, precision="highest")
         return z
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ntk_helpers import _checks
 from ntk_helpers.activations import Activation, resolve_activation
-from ntk_helpers.finite.initializers import resolve_initializer
+from ntk_helpers.finite.initializers import gaussian, gaussian_arrays, resolve_initializer
 from ntk_helpers.finite.networks.network import Network
 
 __all__ = ["DenseParams", "fcn"]
@@ -48,28 +49,6 @@ class FCNSpec:
     bias_scales: tuple[float | None, ...]
 
 
-def _count(name: str, value: int, least: int = 1) -> int:
-    """An integer of at least ``least``; bools and floats are mistakes."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
-
-
-def _per_layer(name: str, value: Any, layers: int) -> tuple[float, ...]:
-    """One number a layer, finite and not negative."""
-    try:
-        values = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number or one number a layer, got {value!r}") from None
-    if values.ndim > 1 or values.shape not in ((), (layers,)):
-        raise ValueError(f"{name} must be a number or depth + 1 = {layers} numbers, got shape {values.shape}")
-    if not (np.isfinite(values) & (values >= 0)).all():
-        raise ValueError(f"{name} must be finite and not negative, got {value}")
-    return tuple(float(v) for v in np.broadcast_to(values, (layers,)))
-
-
 def fcn_spec(
     *,
     d_in: int,
@@ -87,22 +66,21 @@ def fcn_spec(
 
     ``keep_zero_biases`` keeps a bias whose sigma_b is 0: the standard parameterization starts it at 0 and trains it.
     """
-    depth = _count("depth", depth, least=0)
-    if isinstance(width, Sequence):
-        widths = tuple(_count("width", n) for n in width)
-        if len(widths) != depth:
-            raise ValueError(f"width must be an integer or depth = {depth} integers, got {len(widths)}: {widths}")
+    depth = _checks.check_positive_int(depth, "depth")
+    if np.ndim(width) == 0:
+        widths = (_checks.check_positive_int(width, "width"),) * depth
     else:
-        widths = (_count("width", width),) * depth
-    sizes = (_count("d_in", d_in), *widths, _count("d_out", d_out))
+        widths = tuple(_checks.check_positive_int(n, f"width[{i}]") for i, n in enumerate(width))
+    if len(widths) != depth:
+        raise ValueError(f"width must be one integer or one for each of the {depth} hidden layers, got {len(widths)}")
+    sizes = (_checks.check_positive_int(d_in, "d_in"), *widths, _checks.check_positive_int(d_out, "d_out"))
     layers = depth + 1
-    sigma_ws, sigma_bs = _per_layer("sigma_w", sigma_w, layers), _per_layer("sigma_b", sigma_b, layers)
-    if biases not in ("all", "first", "none"):
-        raise ValueError(f"biases must be 'all', 'first' or 'none', got {biases!r}")
+    # Plain numbers, so that the architecture can be a static argument.
+    sigma_ws = tuple(float(s) for s in _checks.per_layer(sigma_w, "sigma_w", layers))
+    sigma_bs = tuple(float(s) for s in _checks.per_layer(sigma_b, "sigma_b", layers))
+    _checks.check_choice(biases, "biases", ("all", "first", "none"))
     if biases == "none" and any(sigma_bs):
-        raise ValueError(f"biases='none' needs sigma_b = 0, got {sigma_b}")
-    if biases == "first" and np.ndim(sigma_b) and any(sigma_bs[1:]):
-        raise ValueError(f"biases='first' uses only the first sigma_b, the others must be 0, got {sigma_b}")
+        raise ValueError(f"biases='none' needs sigma_b=0, got sigma_b={sigma_b}")
     has_bias = [biases == "all" or (biases == "first" and layer == 0) for layer in range(layers)]
     fan_in = [sizes[0] if scale_input else 1, *sizes[1:-1]]
     return FCNSpec(
@@ -113,18 +91,6 @@ def fcn_spec(
             s if has and (s > 0 or keep_zero_biases) else None for s, has in zip(sigma_bs, has_bias, strict=True)
         ),
     )
-
-
-def check_rows(x: Any, d_in: int | None = None) -> None:
-    """Raise unless x is a non-empty real matrix of rows, finite as far as can be seen (not under a transformation)."""
-    if not hasattr(x, "dtype") or not jnp.issubdtype(x.dtype, jnp.floating):
-        got = f"dtype {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
-        raise TypeError(f"x must be an array of floating point numbers, got {got}; use x.astype(float)")
-    if x.ndim != 2 or 0 in x.shape or (d_in is not None and x.shape[1] != d_in):
-        columns = "d" if d_in is None else str(d_in)
-        raise ValueError(f"x must have shape (N, {columns}), one input a row and at least one row, got {x.shape}")
-    if not isinstance(x, jax.core.Tracer) and not bool(jnp.isfinite(x).all()):
-        raise ValueError("x must be finite, it holds NaN or infinity")
 
 
 def _matmul(h: Float[Array, "n i"], w: Float[Array, "o i"]) -> Float[Array, "n o"]:
@@ -162,7 +128,7 @@ def fcn(
     Args:
         d_in: dimension d of an input.
         width: units n in each hidden layer, or ``depth`` numbers.
-        depth: number L of hidden layers; 0 is the linear model.
+        depth: number L of hidden layers, at least 1.
         d_out: number of outputs.
         activation: a name, ``nh.activation(name, ...)``, or any function applied entry by entry.
         sigma_w: scale of the weights, or one value for each of the depth + 1 layers, the readout last.
@@ -194,9 +160,7 @@ def fcn(
         >>> net.apply(params, jnp.ones((5, 3))).shape
         (5, 1)
     """
-    if parameterization not in ("ntk", "standard"):
-        raise ValueError(f"parameterization must be 'ntk' or 'standard', got {parameterization!r}")
-    standard = parameterization == "standard"
+    standard = _checks.check_choice(parameterization, "parameterization", ("ntk", "standard")) == "standard"
     spec = fcn_spec(
         d_in=d_in,
         width=width,
@@ -209,25 +173,34 @@ def fcn(
         scale_input=scale_input,
         keep_zero_biases=standard,
     )
+    layers = len(spec.weight_scales)
     draw_weights = resolve_initializer(initializer)
 
     def init(*, key: PRNGKeyArray, dtype: jax.typing.DTypeLike = float) -> tuple[DenseParams, ...]:
-        layers = []
-        shapes = zip(spec.sizes[1:], spec.sizes[:-1], strict=True)
-        keys = jax.random.split(key, len(spec.weight_scales))
-        for layer_key, shape, w_scale, b_scale in zip(keys, shapes, spec.weight_scales, spec.bias_scales, strict=True):
-            w_key, b_key = jax.random.split(layer_key)
-            w = draw_weights(key=w_key, shape=shape, dtype=dtype)
-            b = None if b_scale is None else jax.random.normal(b_key, shape[:1], dtype)
-            if standard:
-                w, b = w_scale * w, None if b is None else b_scale * b
-            layers.append(DenseParams(w, b))
-        return tuple(layers)
+        w_shapes = list(zip(spec.sizes[1:], spec.sizes[:-1], strict=True))
+        b_shapes = [shape[:1] for shape, scale in zip(w_shapes, spec.bias_scales, strict=True) if scale is not None]
+        if draw_weights is gaussian:
+            arrays = gaussian_arrays(key=key, shapes=[*w_shapes, *b_shapes], dtype=dtype)
+            weights, biases = arrays[:layers], iter(arrays[layers:])
+        else:
+            keys = jax.random.split(key, layers + 1)
+            weights = [draw_weights(key=k, shape=s, dtype=dtype) for k, s in zip(keys, w_shapes, strict=False)]
+            biases = iter(gaussian_arrays(key=keys[-1], shapes=b_shapes, dtype=dtype))
+        params = [
+            DenseParams(w, None if scale is None else next(biases))
+            for w, scale in zip(weights, spec.bias_scales, strict=True)
+        ]
+        if standard:
+            scales = zip(params, spec.weight_scales, spec.bias_scales, strict=True)
+            params = [DenseParams(w * p.w, None if b is None else b * p.b) for p, w, b in scales]
+        return tuple(params)
 
-    def apply(params: tuple[DenseParams, ...], x: Float[Array, "n d_in"]) -> Float[Array, "n d_out"]:
-        check_rows(x, spec.sizes[0])
-        if len(params) != len(spec.weight_scales):
-            raise ValueError(f"params must hold depth + 1 = {len(spec.weight_scales)} layers, got {len(params)}")
+    def apply(params: tuple[DenseParams, ...], x: Float[Array | np.ndarray, "n d_in"]) -> Float[Array, "n d_out"]:
+        x = _checks.as_samples(x, "x")
+        if x.shape[1] != spec.sizes[0]:
+            raise ValueError(f"x must have d_in = {spec.sizes[0]} columns, got shape {x.shape}")
+        if len(params) != layers:
+            raise ValueError(f"params must hold depth + 1 = {layers} layers, got {len(params)}")
         z = x
         for layer, (w, b) in enumerate(params):
             h = z if layer == 0 else spec.activation(z)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 __all__ = ["Network", "mirrored"]
@@ -16,13 +17,13 @@ class Network(NamedTuple):
     """A network as two pure functions. It can be a static argument of ``jax.jit``.
 
     Attributes:
-        init: ``init(key=key, dtype=float)`` draws parameters, a pytree of arrays. ``jax.vmap(lambda k: net.init(key=k))(keys)``
-            draws many networks at once.
+        init: ``init(key=key, dtype=float)`` draws parameters, a pytree of arrays.
+            ``jax.vmap(lambda k: net.init(key=k))(keys)`` draws many networks at once.
         apply: ``apply(params, x)`` maps inputs x, shape ``(N, d_in)``, to outputs, shape ``(N, d_out)``.
     """
 
     init: Callable[..., Any]
-    apply: Callable[[Any, Float[Array, "n d_in"]], Float[Array, "n d_out"]]
+    apply: Callable[[Any, Float[Array | np.ndarray, "n d_in"]], Float[Array, "n d_out"]]
 
 
 def mirrored(net: Network) -> Network:
@@ -56,7 +57,7 @@ def mirrored(net: Network) -> Network:
         params = net.init(key=key, **options)
         return params, params
 
-    def apply(params: tuple[Any, Any], x: Float[Array, "n d_in"]) -> Float[Array, "n d_out"]:
+    def apply(params: tuple[Any, Any], x: Float[Array | np.ndarray, "n d_in"]) -> Float[Array, "n d_out"]:
         # The barrier keeps the compiler from fusing the subtraction into one of the two copies, which would round
         # them differently and leave 1e-8 where the output has to be 0.
         first, second = jax.lax.optimization_barrier((net.apply(params[0], x), net.apply(params[1], x)))
