@@ -4,6 +4,7 @@ The text in notebooks/text and the notebook hold the same cells. Where they diff
 said. A notebook that fails is not stored.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -84,6 +85,7 @@ def execute(slug: str) -> bool:
 
 def main() -> int:
     """Run the named chapters, or all."""
+    os.environ["TQDM_DISABLE"] = "1"  # inherited by the kernels: a bar in the output would differ on every machine
     (NOTEBOOKS / "text").mkdir(exist_ok=True)
     known = {path.stem for folder in (NOTEBOOKS, NOTEBOOKS / "text") for path in Path(folder).glob("[0-9][0-9]_*.*")}
     wanted = [name.zfill(2) for name in sys.argv[1:]]
