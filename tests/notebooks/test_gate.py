@@ -61,7 +61,6 @@ def book(tmp_path_factory):
     (folder / "book" / "claims").mkdir(parents=True)
     (folder / "book" / "claims" / "90_gate.toml").write_text(CONTRACT)
     (folder / "conftest.py").write_text((ROOT / "notebooks" / "conftest.py").read_text())
-    (folder / "pytest.ini").write_text("[pytest]\n")
     cells = [
         {"cell_type": "code", "id": f"c{i}", "source": s, "metadata": {}, "outputs": [], "execution_count": None}
         for i, s in enumerate(CELLS)
@@ -173,7 +172,18 @@ def verdicts(book, executed):
     changed("broken", broken)
     changed("left_out", left_out)
     report = book / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+    # As `make test` runs it, the project's own settings included.
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        f"--rootdir={book}",
+    ]
+    command += ["--nbval", "--nbval-current-env", f"--nbval-sanitize-with={ROOT / 'tools' / 'nbval_sanitize.cfg'}"]
     run([*command, f"--junitxml={report}", "honest.ipynb", "broken.ipynb", "left_out.ipynb"], book)
     found = {}
     for case in ElementTree.parse(report).iter("testcase"):
