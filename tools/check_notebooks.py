@@ -4,7 +4,8 @@ python tools/check_notebooks.py               all notebooks of the book
 python tools/check_notebooks.py 01 02         some chapters
 
 Execution    every code cell was run, in order 1..n, without error and without anything on stderr; it has the kernel
-             "python3"; no output names a folder of the machine it ran on.
+             "python3"; no output names a folder of the machine it ran on; no tag or comment keeps nbval from
+             comparing a cell.
 Sizes        the notebook at most 600 kB, 15 to 35 code cells of at most 15 lines, 1500 to 3500 words.
 Figures      every picture is an <img> with alternative text of 40 characters or more (nh.show and nh.slider make
              these); no two sliders share an id.
@@ -55,6 +56,8 @@ HEADINGS = (
     "Exercises",
     "Further reading",
 )
+# What would make nbval or nbclient skip a cell, or take its error for granted.
+ESCAPES = {"nbval-skip", "nbval-ignore-output", "nbval-raises-exception", "raises-exception", "skip-execution"}
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|work|tmp|Users|content|usr|opt)/\S|[A-Z]:\\\\?Users")
 
 
@@ -67,6 +70,9 @@ def check_execution(notebook: dict[str, Any]) -> list[str]:
             found.append(f"code cell {number} was not executed")
         elif count != number:
             found.append(f"code cell {number} was executed as number {count}: run the notebook from top to bottom")
+        tags = {tag.lower().replace("_", "-") for tag in cell["metadata"].get("tags", [])}
+        if tags & ESCAPES or re.search(r"#\s*(?:NBVAL_|PYTEST_VALIDATE)", text(cell["source"]), flags=re.I):
+            found.append(f"code cell {number} keeps nbval from comparing it")
     for number, output in nb.outputs(notebook):
         if output["output_type"] == "error":
             found.append(f"code cell {number} ended with {output.get('ename')}")

@@ -33,7 +33,7 @@ def stored_results(chapter: str | None = None) -> None:
     if stored is None:
         emit(f"No full-scale results are stored for chapter {name} yet. {how}")
         return
-    where = f"{stored['label']}: {stored['device']}, {stored['seconds'] / 60:.0f} minutes, commit {stored['commit']}"
+    where = f"{stored['label']}: {stored['device']}, {stored['seconds'] / 60:.3g} minutes, commit {stored['commit']}"
     lines, rows = [where], []
     for record in stored["claims"]:
         here = current.records.get(record["id"]) if name == current.chapter else None

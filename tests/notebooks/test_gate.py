@@ -37,11 +37,16 @@ atol = 0.01
 why = "a bound"
 scales = ["quick"]
 """
+# Two more like the first, for what can go wrong in nbval.
+FIRST = CONTRACT.strip().split("\n\n")[0]
+CONTRACT += "\n".join(["", FIRST.replace("first", "third"), "", FIRST.replace("first", "fourth"), ""])
 
 CELLS = [
     'import ntk_helpers as nh\nfrom tqdm import tqdm\nnh.chapter("90_gate")\nfor _ in tqdm(range(3)):\n    pass',
     'nh.claim("gate.first", 2.0012345678)',
     'nh.claim("gate.second", 0.25)',
+    'nh.claim("gate.third", 2.0)',
+    'nh.claim("gate.fourth", 2.0)',
     "nh.claims_table()",
 ]
 
@@ -155,22 +160,15 @@ def verdicts(book, executed):
         write(book / f"{name}.ipynb", notebook)
 
     def broken(notebook):
-        # The chapter's name stays, so that each copy is checked against the same contract.
+        # The chapter's name stays, so that the copy is checked against the same contract.
         cell(notebook, 2)["source"] = 'nh.claim("gate.first", 2.1)'  # wrong value
         cell(notebook, 3)["source"] = 'nh.claim("gate.second", float("nan"))'  # NaN
-
-    def left_out(notebook):
-        cell(notebook, 3)["source"] = "pass"  # gate.second is measured no more: the table must notice
-        cell(notebook, 3)["outputs"] = []
-        flip_text(notebook)
-
-    def flip_text(notebook):
-        data = bundle(notebook, 2)
-        data["text/plain"] = lines(lambda s: s.replace("✓ gate.first agrees", "✗ gate.first fails"))(data["text/plain"])
+        cell(notebook, 4)["source"], cell(notebook, 4)["outputs"] = "pass", []  # left out: the table must notice
+        data = bundle(notebook, 5)  # flipped
+        data["text/plain"] = lines(lambda s: s.replace("fourth agrees", "fourth refutes"))(data["text/plain"])
 
     changed("honest", last_digits)
     changed("broken", broken)
-    changed("left_out", left_out)
     report = book / "report.xml"
     # As `make test` runs it, the project's own settings included.
     command = [
@@ -184,10 +182,10 @@ def verdicts(book, executed):
         f"--rootdir={book}",
     ]
     command += ["--nbval", "--nbval-current-env", f"--nbval-sanitize-with={ROOT / 'tools' / 'nbval_sanitize.cfg'}"]
-    run([*command, f"--junitxml={report}", "honest.ipynb", "broken.ipynb", "left_out.ipynb"], book)
+    run([*command, f"--junitxml={report}", "honest.ipynb", "broken.ipynb"], book)
     found = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        name = re.search(r"(\w+)\.ipynb|(honest|broken|left_out)", case.get("classname") + " " + case.get("name"))
+        name = re.search(r"(\w+)\.ipynb|(honest|broken)", case.get("classname") + " " + case.get("name"))
         number = int(re.search(r"Cell (\d+)", case.get("name"))[1]) + 1
         found[name[1] or name[2], number] = "failed" if len(case) and case[0].tag in ("failure", "error") else "passed"
     return found
@@ -195,20 +193,20 @@ def verdicts(book, executed):
 
 def test_nbval_passes_an_honest_notebook_with_other_last_digits(verdicts):
     """And with progress bars in it, which a slow machine would show on stderr."""
-    assert [verdicts["honest", i] for i in (1, 2, 3, 4)] == ["passed"] * 4
+    assert [verdicts["honest", i] for i in range(1, 7)] == ["passed"] * 6
 
 
 @pytest.mark.parametrize(
-    ("notebook", "number", "why"),
+    ("number", "why"),
     [
-        ("broken", 2, "a wrong value"),
-        ("broken", 3, "NaN"),
-        ("left_out", 2, "a flipped verdict in the stored output"),
-        ("left_out", 4, "a claim of the contract that is not measured"),
+        (2, "a wrong value"),
+        (3, "NaN"),
+        (5, "a flipped verdict in the stored output"),
+        (6, "a claim of the contract that is not measured"),
     ],
 )
-def test_nbval_fails(verdicts, notebook, number, why):
-    assert verdicts[notebook, number] == "failed", why
+def test_nbval_fails(verdicts, number, why):
+    assert verdicts["broken", number] == "failed", why
 
 
 # ---- what the static checks see: the stored outputs against the contract
@@ -238,6 +236,14 @@ def with_stderr(notebook):
 
 def with_path(notebook):
     cell(notebook, 2)["outputs"].append({"output_type": "stream", "name": "stdout", "text": "saved in /home/me/x"})
+
+
+def tagged(notebook):
+    cell(notebook, 2)["metadata"]["tags"] = ["nbval-ignore-output"]
+
+
+def commented(notebook):
+    cell(notebook, 2)["source"] = "# NBVAL_SKIP\n" + CELLS[1]
 
 
 def without_claim(notebook):
@@ -297,6 +303,8 @@ def picture_without_alt(notebook):
         (with_error, "ended with ValueError"),
         (with_stderr, "wrote to stderr"),
         (with_path, "path of the machine"),
+        (tagged, "keeps nbval from comparing"),
+        (commented, "keeps nbval from comparing"),
         (without_claim, "gate.second: in the contract, measured in no output"),
         (twice, "measured in 2 outputs"),
         (nan, "gate.first: fails"),
@@ -333,13 +341,12 @@ def test_a_changed_contract_fails_until_it_is_measured_again(check, old, new):
 
 
 def test_a_new_claim_that_no_notebook_measures_fails(check):
-    new = CONTRACT + CONTRACT.split("\n\n")[0].replace("gate.first", "gate.third")
-    assert "gate.third: in the contract, measured in no output" in check(contract=new)
+    new = f"{CONTRACT}\n{FIRST.replace('first', 'fifth')}\n"
+    assert "gate.fifth: in the contract, measured in no output" in check(contract=new)
 
 
 def test_a_claim_without_a_contract_fails(check):
-    first = CONTRACT.strip().split("\n\n")[0]
-    assert any("gate.second: measured in code cell 3, not in the contract" in p for p in check(contract=first))
+    assert any("gate.second: measured in code cell 3, not in the contract" in p for p in check(contract=FIRST))
 
 
 def test_stored_results_are_held_to_the_contract(check, book, executed):
@@ -353,11 +360,11 @@ def test_stored_results_are_held_to_the_contract(check, book, executed):
         return [p for p in check(contract=contract) if p.startswith("full.json")]
 
     try:
-        missing = ["full.json: gate.second is missing; run it again"]
+        missing = [f"full.json: gate.{name} is missing; run it again" for name in ("second", "third", "fourth")]
         assert problems() == missing
-        assert len(problems(measured=3.0)) == 3  # the verdict is wrong, and the claim fails
-        assert len(problems(expected=1.0)) == 2
-        assert len(problems(id="gate.none")) == 3
+        assert len(problems(measured=3.0)) == 3 + 2  # the verdict is wrong, and the claim fails
+        assert len(problems(expected=1.0)) == 3 + 1
+        assert len(problems(id="gate.none")) == 3 + 2  # an unknown claim, and gate.first is missing too
     finally:
         (folder / "full.json").unlink()
 
