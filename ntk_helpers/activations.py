@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 __all__ = ["ACTIVATIONS", "Activation", "activation", "resolve_activation"]
 
@@ -31,7 +32,7 @@ class Activation:
     fn: Callable[[jax.Array], jax.Array]
     params: tuple[tuple[str, float], ...] = ()
 
-    def __call__(self, z: jax.Array) -> jax.Array:
+    def __call__(self, z: ArrayLike) -> jax.Array:
         """Apply the function to every entry of ``z``."""
         return self.fn(z)
 

@@ -80,14 +80,6 @@ def by_quadrature(phi, q1, q2, q12, cuts=()):
     return mp.quad(inner, ends)
 
 
-def gelu_phi(z):
-    return z * (1 + mp.erf(z / mp.sqrt(2))) / 2
-
-
-def gelu_slope(z):
-    return (1 + mp.erf(z / mp.sqrt(2))) / 2 + z * mp.exp(-z * z / 2) / mp.sqrt(2 * mp.pi)
-
-
 def fcn(x1, x2, dual, *, depth, w2, b2, scale_input=True):
     """(nngp, ntk) at one pair of rows; w2, b2: one squared sigma a layer, as exact numbers."""
     value, derivative = dual
