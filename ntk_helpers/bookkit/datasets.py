@@ -205,7 +205,7 @@ def load_uci(openml_id: int) -> Dataset:
         Dataset: the numeric columns as x; classes are numbered in alphabetical order.
 
     Raises:
-        DatasetUnavailable: it cannot be loaded, or it has missing values or no numeric column.
+        DatasetUnavailable: it cannot be loaded (pandas is needed), or has missing values or no numeric column.
     """
     raw = _fetch(openml_id, f"OpenML {openml_id}", as_frame=True)
     x = raw.data.select_dtypes("number").to_numpy(dtype=np.float64)
@@ -293,6 +293,8 @@ def _fetch(number: int, name: str, *, as_frame: bool = False) -> Any:
     sklearn = _sklearn()
     try:
         return sklearn.fetch_openml(data_id=number, as_frame=as_frame, parser="auto")
+    except ImportError as error:
+        raise DatasetUnavailable(f"{name} (OpenML {number}) needs pandas to be read: pip install pandas") from error
     except Exception as error:  # network, DNS, HTTP, checksum and parser errors share no base class
         raise DatasetUnavailable(
             f"{name} (OpenML {number}) is not in scikit-learn's cache and could not be fetched ({error}). "

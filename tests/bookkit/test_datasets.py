@@ -73,6 +73,15 @@ def test_a_set_that_cannot_be_loaded_says_what_to_do(monkeypatch):
         nh.load_uci(1)
 
 
+def test_a_missing_pandas_is_named(monkeypatch):
+    def no_pandas(**_):
+        raise ImportError("fetch_openml requires pandas")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", no_pandas)
+    with pytest.raises(nh.DatasetUnavailable, match="pip install pandas"):
+        nh.load_openml("MNIST")
+
+
 def test_a_set_of_the_wrong_shape_is_not_taken_for_the_right_one(monkeypatch):
     class Raw:
         data = np.zeros((10, 784))
