@@ -10,7 +10,22 @@ from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
 from ntk_helpers.activations import Activation, activation
-from ntk_helpers.finite import DenseParams, Network, fcn, gaussian, mirrored, orthogonal, sample_fcn_law, sample_outputs
+from ntk_helpers.finite import (
+    DenseParams,
+    Network,
+    empirical_ntk,
+    estimate_cost,
+    explain,
+    fcn,
+    gaussian,
+    mirrored,
+    ntk_vector_product,
+    orthogonal,
+    register_rule,
+    sample_fcn_law,
+    sample_outputs,
+    tangent_kernel,
+)
 from ntk_helpers.limits import (
     DualActivation,
     Kernels,
@@ -59,12 +74,18 @@ __all__ = [
     # finite
     "DenseParams",
     "Network",
+    "empirical_ntk",
+    "estimate_cost",
+    "explain",
     "fcn",
     "gaussian",
     "mirrored",
+    "ntk_vector_product",
     "orthogonal",
+    "register_rule",
     "sample_fcn_law",
     "sample_outputs",
+    "tangent_kernel",
     # limits
     "DualActivation",
     "KernelState",

@@ -3,14 +3,28 @@
 from ntk_helpers.finite.initializers import gaussian, orthogonal
 from ntk_helpers.finite.networks import DenseParams, Network, fcn, mirrored
 from ntk_helpers.finite.sampling import sample_fcn_law, sample_outputs
+from ntk_helpers.finite.tangents import (
+    empirical_ntk,
+    estimate_cost,
+    explain,
+    ntk_vector_product,
+    register_rule,
+    tangent_kernel,
+)
 
 __all__ = [
     "DenseParams",
     "Network",
+    "empirical_ntk",
+    "estimate_cost",
+    "explain",
     "fcn",
     "gaussian",
     "mirrored",
+    "ntk_vector_product",
     "orthogonal",
+    "register_rule",
     "sample_fcn_law",
     "sample_outputs",
+    "tangent_kernel",
 ]

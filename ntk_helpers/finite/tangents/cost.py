@@ -1,0 +1,220 @@
+"""What each way of computing the kernel costs, and the choice of a way for each parameter."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from ntk_helpers.finite.tangents.contract import Mode
+from ntk_helpers.finite.tangents.ir import Graph, Op, subgraph
+from ntk_helpers.finite.tangents.layout import Form, form_of, overlap
+from ntk_helpers.finite.tangents.trace import Program, Use
+
+__all__ = ["Group", "LeafPlan", "Order", "Sizes", "op_flops", "plan_leaves"]
+
+Order = Literal["gram", "apply", "product", "leaf"]
+
+# A byte moved costs about as much time as this many floating-point operations, on CPUs and GPUs alike to a factor 3.
+FLOPS_PER_BYTE = 8.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How many samples and outputs stand on either side."""
+
+    n1: int
+    n2: int
+    o1: int
+    o2: int
+    mode: Mode
+
+    @property
+    def sample_pairs(self) -> int:
+        """Number of pairs of samples."""
+        return self.n1 if self.mode.same else self.n1 * self.n2
+
+    @property
+    def output_pairs(self) -> int:
+        """Number of pairs of outputs."""
+        return self.o1 * self.o2 if self.mode.output == "full" else self.o1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Uses of one parameter in the same layout; ``merged`` lists those with the same operand together."""
+
+    forms: tuple[Form, ...]
+    uses: tuple[Use, ...]
+    merged: tuple[tuple[int, ...], ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Sizes of g, t, k, m, t counted over all uses."""
+        g, _, _, m = self.forms[0].shape
+        times = sum(self.forms[members[0]].shape[1] for members in self.merged)
+        k = self.forms[0].shape[2]
+        return g, times, k, m
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LeafPlan:
+    """How the contribution of one parameter leaf is computed.
+
+    Attributes:
+        leaf: number of the trainable leaf.
+        order: "gram", "apply", "product" (all from structure), or "leaf" (its gradient in each example).
+        way: "structured", "direct" or "jacobian".
+        why: the reason, in words.
+        groups: for each side, the uses by layout.
+        how: how they meet.
+        flops, bytes: of the contraction.
+    """
+
+    leaf: int
+    order: Order
+    way: Literal["structured", "direct", "jacobian"]
+    why: str
+    groups: tuple[tuple[Group, ...], tuple[Group, ...]]
+    how: tuple[tuple[str, ...], ...]
+    flops: float
+    bytes: float
+
+
+def _group_uses(uses: Sequence[Use]) -> list[Group] | str:
+    """Uses of one leaf by layout; a string says why there is no layout."""
+    by_layout: dict[Any, list[tuple[Use, Form]]] = {}
+    for use in uses:
+        form = form_of(use)
+        if isinstance(form, str):
+            return form
+        by_layout.setdefault((form.signature, form.index), []).append((use, form))
+    groups = []
+    for members in by_layout.values():
+        merged: dict[Any, list[int]] = {}
+        for i, (use, form) in enumerate(members):
+            ref = use.op.inputs[use.product.operand]
+            key = (
+                use.path,
+                ref,
+                form.operand,
+                form.times,
+                str(sorted(use.op.params.items(), key=str)) if use.product.prepare else "",
+            )
+            merged.setdefault(key, []).append(i)
+        groups.append(
+            Group(
+                tuple(form for _, form in members),
+                tuple(use for use, _ in members),
+                tuple(tuple(entry) for entry in merged.values()),
+            )
+        )
+    return groups
+
+
+def _pair_cost(first: Group, second: Group, how: str, order: str, sizes: Sizes) -> tuple[float, float]:
+    """FLOPs and bytes for one pair of groups."""
+    g, t, k, m = first.shape
+    s = second.shape[1]
+    pairs, full = sizes.sample_pairs, sizes.mode.output == "full"
+    if order == "product":
+        form = 2.0 * g * k * m * (sizes.n1 * sizes.o1 * t)
+        numbers = g * k * m * sizes.n1 * sizes.o1
+        return form + 2.0 * pairs * sizes.output_pairs * g * k * m, 8.0 * numbers
+    if how == "swapped":
+        flops = 2.0 * pairs * g * t * s * (k * sizes.o2 + m * sizes.o1 + sizes.output_pairs)
+        return flops, 8.0 * pairs * g * t * s * (sizes.o1 + sizes.o2)
+    operands = 2.0 * pairs * g * t * s * (1 if first.forms[0].index else k)
+    if order == "apply":
+        moved = pairs * g * sizes.o1 * s * m
+        return operands + 2.0 * moved * t + 2.0 * moved * (sizes.o2 if full else 1), 8.0 * (moved + pairs * g * t * s)
+    cotangents = 2.0 * pairs * g * t * s * m * sizes.output_pairs
+    entries = pairs * g * t * s
+    return operands + cotangents + 3.0 * entries * sizes.output_pairs, 8.0 * entries * (
+        1 + (sizes.output_pairs if sizes.mode.output != "trace" else 1)
+    )
+
+
+def _leaf_cost(size: int, sizes: Sizes) -> tuple[float, float]:
+    """FLOPs and bytes of contracting the gradients of a leaf."""
+    outputs = sizes.sample_pairs * sizes.output_pairs
+    return 2.0 * outputs * size, 8.0 * sizes.n1 * sizes.o1 * size
+
+
+def plan_leaves(programs: Sequence[Program], leaf_sizes: Sequence[int], sizes: Sizes) -> list[LeafPlan]:
+    """Choose the way for each trainable leaf. ``programs`` are the two sides; they may be the same."""
+    plans = []
+    for leaf, size in enumerate(leaf_sizes):
+        reason = next((program.reasons[leaf] for program in programs if leaf in program.reasons), None)
+        direct = [program.direct[leaf] for program in programs if leaf in program.direct]
+        sides: list[tuple[Group, ...]] = []
+        structured = [use for use in programs[0].uses if use.leaf == leaf]
+        other = [use for use in programs[1].uses if use.leaf == leaf]
+        if reason is None and not direct:
+            if not structured or not other:
+                plans.append(LeafPlan(leaf, "gram", "structured", "is not used", ((), ()), (), 0.0, 0.0))
+                continue
+            for uses in (structured,) if programs[0] is programs[1] else (structured, other):
+                groups = _group_uses(uses)
+                if isinstance(groups, str):
+                    reason = groups
+                    break
+                sides.append(tuple(groups))
+        flops, moved = _leaf_cost(size, sizes)
+        if direct and reason is None:
+            why = "; ".join(dict.fromkeys(direct))
+            plans.append(LeafPlan(leaf, "leaf", "direct", why, ((), ()), (), flops, moved))
+            continue
+        how: tuple[tuple[str, ...], ...] = ()
+        if reason is None:
+            first, second = sides[0], sides[-1]
+            how = tuple(tuple(overlap(a.forms[0].signature, b.forms[0].signature) for b in second) for a in first)
+            if any("mixed" in row for row in how):
+                reason = "it is used in layouts that overlap in part"
+        if reason is not None:
+            plans.append(LeafPlan(leaf, "leaf", "jacobian", reason, ((), ()), (), flops, moved))
+            continue
+        plans.append(_choose(leaf, (first, second), how, sizes))
+    return plans
+
+
+def _choose(
+    leaf: int, groups: tuple[tuple[Group, ...], tuple[Group, ...]], how: tuple[tuple[str, ...], ...], sizes: Sizes
+) -> LeafPlan:
+    """The cheapest order of contraction for a structured leaf."""
+    costs = {}
+    for order in ("gram", "apply", "product"):
+        pairs = [
+            _pair_cost(a, b, how[i][j], order, sizes)
+            for i, a in enumerate(groups[0])
+            for j, b in enumerate(groups[1])
+            if how[i][j] != "none" and not (order == "product" and i != j and how[i][j] == "swapped")
+        ]
+        costs[order] = (sum(flops for flops, _ in pairs), sum(moved for _, moved in pairs))
+    order = min(costs, key=lambda name: costs[name][0] + FLOPS_PER_BYTE * costs[name][1])
+    uses = groups[0]
+    total = sum(len(group.uses) for group in uses)
+    _, t, k, m = uses[0].shape
+    why = f"{total} use{'s' if total > 1 else ''} as a product, {t} position{'s' if t > 1 else ''}, {k} x {m}"
+    return LeafPlan(leaf, order, "structured", why, groups, how, *costs[order])
+
+
+def op_flops(graph: Graph, op: Op) -> float:
+    """Floating-point operations of one operation; a scan counts all its steps."""
+
+    def shape(ref: Any) -> tuple[int, ...]:
+        return tuple(graph.aval(ref).shape)
+
+    if op.name == "dot_general":
+        (contract, _), _ = op.params["dimension_numbers"]
+        summed = math.prod(shape(op.inputs[0])[dim] for dim in contract)
+        return 2.0 * math.prod(shape(op.outputs[0])) * summed
+    if op.name == "conv_general_dilated":
+        numbers = op.params["dimension_numbers"]
+        kernel = shape(op.inputs[1])
+        return 2.0 * math.prod(shape(op.outputs[0])) * math.prod(kernel) / kernel[numbers.rhs_spec[0]]
+    if op.name == "scan":
+        body = subgraph(op)
+        return op.params["length"] * sum(op_flops(body, inner) for inner in body.ops)
+    return float(sum(math.prod(graph.avals[out].shape) for out in op.outputs))

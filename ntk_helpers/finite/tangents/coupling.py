@@ -1,0 +1,88 @@
+"""Refuse functions that mix the samples of a batch, such as batch normalization in training mode."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_helpers.finite.tangents.model import Model
+
+__all__ = ["check_coupling"]
+
+# Functions already found to be free of coupling, with the shapes they were tried on.
+_PASSED: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()
+
+
+def _probe(value: Any, seed: int) -> np.ndarray:
+    """The value itself, or numbers in its place where it is traced."""
+    if not isinstance(value, jax.core.Tracer):
+        return np.asarray(value)
+    rng = np.random.default_rng(seed)
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        return (rng.standard_normal(value.shape) / np.sqrt(max(1, value.size) ** 0.5)).astype(value.dtype)
+    return np.zeros(value.shape, value.dtype)
+
+
+def _two_rows(x: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Two samples that differ: the first and the last, or the first and a changed copy."""
+    first, last = x[0], second[-1]
+    if np.array_equal(first, last):
+        last = np.roll(first, 1)
+        if np.array_equal(first, last) and np.issubdtype(first.dtype, np.floating):
+            last = first * 0.5 + 0.25
+    return np.stack([first, last])
+
+
+def check_coupling(
+    model: Model, leaves: Sequence[Any], x1: Sequence[Any], x2: Sequence[Any] | None, name: str = "f"
+) -> None:
+    """Raise if f gives a sample another output when a second sample stands beside it.
+
+    Tried on two samples, once for each function and shape; where the arguments are traced (under ``jit``, ``vmap`` or
+    ``grad``), on made-up numbers. A function that closes over traced values cannot be tried and is taken at its word.
+    """
+    key = (
+        model.params_def,
+        model.x_def,
+        tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves),
+        tuple((part.shape[1:], str(part.dtype)) for part in x1),
+    )
+    try:
+        if key in _PASSED.get(model.function, ()):
+            return
+    except TypeError:  # not hashable, or it cannot be referred to weakly: try it each time
+        pass
+    numbers = [_probe(leaf, seed) for seed, leaf in enumerate(leaves)]
+    others = x1 if x2 is None else x2
+    pairs = [_two_rows(_probe(part, 1000), _probe(other, 2000)) for part, other in zip(x1, others, strict=True)]
+
+    def both(leaves: list[Any], pairs: list[Any]) -> tuple[Any, Any]:
+        together = model.on_batch(leaves, pairs)
+        alone = [model.on_batch(leaves, [part[i : i + 1] for part in pairs])[0] for i in range(2)]
+        return together, jnp.stack(alone)
+
+    try:
+        with jax.ensure_compile_time_eval():
+            together, alone = (np.asarray(part, np.float64) for part in jax.jit(both)(numbers, pairs))
+    except (jax.errors.TracerArrayConversionError, jax.errors.UnexpectedTracerError):
+        return  # f closes over traced values
+    finite = np.isfinite(together) & np.isfinite(alone)
+    difference = np.abs(np.where(finite, together - alone, 0.0)).max(initial=0.0)
+    size = np.abs(np.where(finite, alone, 0.0)).max(initial=0.0)
+    # Sums in another order differ by rounding; true coupling through means and variances is of order one.
+    precision = max(float(jnp.finfo(jnp.result_type(*leaves, *x1, jnp.float16)).eps), 1e-12)
+    if difference > 1e3 * precision * max(size, 1e-30) or (np.isfinite(together) != np.isfinite(alone)).any():
+        raise ValueError(
+            f"{name}(params, x) mixes the samples of a batch: an output changes by {difference:.2g} (of {size:.2g}) "
+            "when another sample stands beside it, as with batch normalization in training mode. The kernel "
+            "K(x_i, x_j) is then not defined; use the function in evaluation mode, or with its batch statistics fixed"
+        )
+    try:
+        _PASSED.setdefault(model.function, set()).add(key)
+    except TypeError:
+        return

@@ -1,0 +1,192 @@
+"""Bring operand and cotangent of a use into one standard form, and tell which uses may be combined.
+
+A use of a parameter W contributes to its gradient, for one example and output o,
+
+    dW[g, k, m] = sum_t A[g, t, k] B[o, g, t, m],
+
+g runs over axes that operand, parameter and result share (groups, stacked layers), k over the summed axes, m over the
+axes that only parameter and result have, t over positions, pixels or time steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ntk_helpers.finite.tangents.trace import Use
+from ntk_helpers.finite.tangents.views import REPEAT, Digit
+
+__all__ = ["Form", "Signature", "arrange", "form_of", "overlap"]
+
+# role of each digit of the parameter, sorted: what it takes for two uses to have the same g, k and m
+Signature = tuple[tuple[Digit, str], ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Form:
+    """How to arrange one use. Labels are digits or strings; ``sizes`` gives the length of the strings.
+
+    ``groups``, ``sums``, ``frees`` are digits of the parameter in the roles g, k, m; ``times`` are the labels of t.
+    """
+
+    operand: tuple[tuple[Digit | str, ...], ...]
+    result: tuple[tuple[Digit | str, ...], ...]
+    sizes: dict[str, int]
+    groups: tuple[Digit, ...]
+    sums: tuple[Digit, ...]
+    frees: tuple[Digit, ...]
+    times: tuple[Digit | str, ...]
+    signature: Signature
+    index: bool
+
+    def size(self, labels: Sequence[Digit | str]) -> int:
+        """Number of entries of some labels."""
+        return math.prod(self.sizes[label] if isinstance(label, str) else label.size for label in labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Sizes of g, t, k, m."""
+        return self.size(self.groups), self.size(self.times), self.size(self.sums), self.size(self.frees)
+
+
+def form_of(use: Use) -> Form | str:
+    """The standard form of a use; a string says why it has none."""
+    product, view = use.product, use.view
+    sizes = dict(product.sizes)
+    repeats = 0
+
+    def unique(axis: Sequence[Digit]) -> tuple[Digit | str, ...]:
+        # each repeated axis needs a name of its own
+        nonlocal repeats
+        labels: list[Digit | str] = []
+        for digit in axis:
+            if digit.axis == REPEAT:
+                name = f"repeat{repeats}"
+                repeats += 1
+                sizes[name] = digit.size
+                labels.append(name)
+            else:
+                labels.append(digit)
+        return tuple(labels)
+
+    axes = [unique(axis) for axis in view.axes]
+
+    def expand(labels: Sequence[int | str]) -> tuple[Digit | str, ...]:
+        return tuple(entry for label in labels for entry in ((label,) if isinstance(label, str) else axes[label]))
+
+    operand = [expand(labels) for labels in product.operand_axes]
+    result = [expand(labels) for labels in product.result_axes]
+    for depth, (op, scanned) in enumerate(zip(use.path, view.scans, strict=True)):
+        labels = unique(scanned) if scanned is not None else (f"step{depth}",)
+        sizes[f"step{depth}"] = op.params["length"]
+        operand.insert(depth, labels)
+        result.insert(depth, labels)
+    if product.index is not None:
+        if len(axes[product.index]) != 1 or isinstance(axes[product.index][0], str):
+            return "a look-up in an axis that was reshaped"
+        if axes[product.index][0].start or axes[product.index][0].reversed:
+            return "a look-up in a slice"
+    in_operand = [label for labels in operand for label in labels]
+    in_result = [label for labels in result for label in labels]
+    summed = axes[product.index] if product.index is not None else ()
+    digits = sorted(
+        {label for label in (*in_operand, *in_result, *summed) if isinstance(label, Digit)},
+        key=lambda digit: (digit.axis, -digit.stride, digit.start),  # the order of the parameter itself
+    )
+    groups = tuple(d for d in digits if d in in_operand and d in in_result)
+    sums = tuple(d for d in digits if d not in in_result)
+    frees = tuple(d for d in digits if d in in_result and d not in groups)
+    times = tuple(dict.fromkeys(x for x in in_operand if isinstance(x, str) and x in in_result))
+    roles = [*((d, "g") for d in groups), *((d, "k") for d in sums), *((d, "m") for d in frees)]
+    return Form(
+        tuple(operand),
+        tuple(result),
+        sizes,
+        groups,
+        sums,
+        frees,
+        times,
+        _merge(roles),
+        product.index is not None,
+    )
+
+
+def _merge(roles: Sequence[tuple[Digit, str]]) -> Signature:
+    """Join neighbouring digits of one axis with the same role, so that a split that changes nothing leaves no trace."""
+    merged: list[tuple[Digit, str]] = []
+    for digit, role in sorted(roles, key=lambda entry: (entry[0].axis, entry[0].stride, entry[0].start)):
+        # ``arrange`` undoes reversals, so they make no difference
+        digit = dataclasses.replace(digit, reversed=False)
+        entry = (digit, "-" if digit.size == 1 else role)
+        if merged:
+            low, low_role = merged[-1]
+            joins = (
+                low_role == entry[1]
+                and low.axis == digit.axis
+                and low.stride * low.size == digit.stride
+                and not (low.start or digit.start)
+            )
+            if joins:
+                merged[-1] = (dataclasses.replace(low, size=low.size * digit.size), low_role)
+                continue
+        merged.append(entry)
+    return tuple(merged)
+
+
+def swapped(signature: Signature) -> Signature:
+    """The signature with k and m exchanged: the same parameter, used transposed."""
+    return tuple((digit, {"k": "m", "m": "k"}.get(role, role)) for digit, role in signature)
+
+
+def overlap(first: Signature, second: Signature) -> str:
+    """How two uses of a parameter meet: "same", "swapped", "none" (other entries of it) or "mixed"."""
+    if first == second:
+        return "same"
+    if first == swapped(second):
+        return "swapped"
+    for a, _ in first:
+        for b, _ in second:
+            same_axis = a.axis == b.axis and a.stride == b.stride == 1
+            sliced = [digit for digit, _ in (*first, *second) if digit.axis == a.axis]
+            if same_axis and len(sliced) == 2 and (a.start + a.size <= b.start or b.start + b.size <= a.start):
+                return "none"
+    return "mixed"
+
+
+def _ordered(value: jax.Array, axes: Sequence[Sequence[Digit | str]], blocks: Any, form: Form) -> jax.Array:
+    """Split the axes of a value into its labels, sum those in no block, and order and join them by blocks."""
+    flat = [label for labels in axes for label in labels]
+    value = value.reshape([form.size([label]) for label in flat])
+    order = {label: [i for i, entry in enumerate(flat) if entry == label] for label in flat}
+    wanted = [label for block in blocks for label in block]
+    extra = tuple(i for label, places in order.items() if label not in wanted for i in places)
+    kept = [i for i in range(len(flat)) if i not in extra]
+    value = jnp.sum(value, axis=extra) if extra else value
+    value = jnp.transpose(value, [kept.index(order[label][0]) for label in wanted])
+    reversals = [i for i, label in enumerate(wanted) if isinstance(label, Digit) and label.reversed]
+    value = jnp.flip(value, reversals) if reversals else value
+    return value.reshape([form.size(block) for block in blocks])
+
+
+def arrange(use: Use, form: Form, operand: jax.Array, weight: Any, tap: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A, shape (G, T, K), and B, shape (O, G, T, M), of one example; A is (G, T) of integers for a look-up."""
+    if use.product.prepare is not None:
+        prepare = use.product.prepare
+        for _ in use.path:
+            prepare = jax.vmap(prepare)
+        operand = prepare(operand)
+    a = _ordered(operand, form.operand, (form.groups, form.times, () if form.index else form.sums), form)
+    a = a[..., 0] if form.index else a
+
+    def cotangent(value: jax.Array) -> jax.Array:
+        return _ordered(value, form.result, (form.groups, form.times, form.frees), form)
+
+    if weight is not None:
+        weight = jnp.asarray(weight)
+        tap = tap * weight.reshape(1, *weight.shape, *([1] * (tap.ndim - 1 - weight.ndim)))
+    return a, jax.vmap(cotangent)(tap)

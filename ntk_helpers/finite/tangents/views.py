@@ -1,0 +1,149 @@
+"""How a value is laid out in terms of the parameter it came from.
+
+A parameter that was transposed, reshaped, sliced, reversed, broadcast or scaled is still the parameter, seen in
+another order. A ``View`` remembers that order: each axis of the value is a list of digits, and each digit is a part of
+the index of one axis of the parameter, as hours and minutes are digits of a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["REPEAT", "Digit", "View", "broadcast", "reshape", "reverse", "scale", "slice_axis", "transpose", "view_of"]
+
+REPEAT = -1  # the axis of a digit that repeats the parameter
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Digit:
+    """Part of an index of the parameter: axis index = stride * (start + i) for i < size, counted down if reversed."""
+
+    axis: int
+    stride: int
+    size: int
+    start: int = 0
+    reversed: bool = False
+
+
+Axis = tuple[Digit, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A value that is a parameter in another order, times numbers.
+
+    Attributes:
+        leaf: number of the parameter leaf.
+        axes: the digits of each axis of the value, the slowest first; an axis of size 1 has none.
+        shape: shape of the value.
+        scales: numbers that multiply it: references into the program, or floats.
+        scans: for each ``scan`` around the operation, from the outside: the digits it runs through, or None if the
+            parameter is the same in every step.
+        outer_scales: the scales found outside each of those scans.
+    """
+
+    leaf: int
+    axes: tuple[Axis, ...]
+    shape: tuple[int, ...]
+    scales: tuple[Any, ...] = ()
+    scans: tuple[Axis | None, ...] = ()
+    outer_scales: tuple[tuple[Any, ...], ...] = ()
+
+
+def view_of(leaf: int, shape: Sequence[int]) -> View:
+    """The view of a parameter itself."""
+    axes = tuple((Digit(axis, 1, size),) if size > 1 else () for axis, size in enumerate(shape))
+    return View(leaf, axes, tuple(shape))
+
+
+def transpose(view: View, permutation: Sequence[int]) -> View:
+    """The view after ``lax.transpose``."""
+    return dataclasses.replace(
+        view, axes=tuple(view.axes[i] for i in permutation), shape=tuple(view.shape[i] for i in permutation)
+    )
+
+
+def reverse(view: View, dimensions: Sequence[int]) -> View:
+    """The view after ``lax.rev``."""
+    axes = list(view.axes)
+    for dim in dimensions:
+        axes[dim] = tuple(
+            digit if digit.axis == REPEAT else dataclasses.replace(digit, reversed=not digit.reversed)
+            for digit in axes[dim]
+        )
+    return dataclasses.replace(view, axes=tuple(axes))
+
+
+def broadcast(view: View, shape: Sequence[int], dimensions: Sequence[int]) -> View:
+    """The view after ``lax.broadcast_in_dim``."""
+    axes: list[Axis] = [(Digit(REPEAT, 1, size),) if size > 1 else () for size in shape]
+    for source, target in enumerate(dimensions):
+        repeated = () if view.shape[source] == shape[target] else axes[target]
+        axes[target] = (*view.axes[source], *repeated)
+    return dataclasses.replace(view, axes=tuple(axes), shape=tuple(shape))
+
+
+def scale(view: View, *factors: Any) -> View:
+    """The view times numbers."""
+    return dataclasses.replace(view, scales=(*view.scales, *factors))
+
+
+def slice_axis(view: View, dim: int, start: int, size: int) -> View | None:
+    """The entries start, start + 1, ... of an axis; None where they are not one range of one digit."""
+    if size == view.shape[dim]:
+        return view
+    if len(view.axes[dim]) != 1:
+        return None
+    (digit,) = view.axes[dim]
+    if digit.reversed:
+        start = digit.size - start - size
+    # A range of one entry stays a digit: which entry it is matters.
+    part = dataclasses.replace(digit, size=size, start=digit.start + start)
+    axes = (*view.axes[:dim], (part,) if digit.axis != REPEAT or size > 1 else (), *view.axes[dim + 1 :])
+    return dataclasses.replace(view, axes=axes, shape=(*view.shape[:dim], size, *view.shape[dim + 1 :]))
+
+
+def _split(digit: Digit, low: int) -> tuple[Digit, Digit] | None:
+    """The digit as two, the faster one of size ``low``; None if it does not divide."""
+    if digit.size % low or digit.start:
+        return None
+    high = Digit(digit.axis, digit.stride * low, digit.size // low, 0, digit.reversed)
+    return high, Digit(digit.axis, digit.stride, low, 0, digit.reversed)
+
+
+def reshape(view: View, shape: Sequence[int]) -> View | None:
+    """The view after ``lax.reshape`` in row-major order; None where a new axis would cut across digits."""
+    # Single-entry digits of slices have size 1 and may sit in any axis: keep them in front of the digit that follows.
+    pending = [digit for axis in view.axes for digit in axis]
+    if math.prod(view.shape) != math.prod(shape):
+        return None
+    axes: list[Axis] = []
+    for size in reversed(shape):
+        taken: list[Digit] = []
+        filled = 1
+        while filled < size:
+            if not pending:
+                return None
+            digit = pending.pop()
+            room = size // filled
+            if digit.size > room:
+                parts = _split(digit, room)
+                if parts is None:
+                    return None
+                pending.append(parts[0])
+                digit = parts[1]
+            if size % (filled * digit.size):
+                return None
+            filled *= digit.size
+            taken.append(digit)
+        axes.append(tuple(reversed(taken)))
+    if pending:  # digits of one entry, left over in front
+        if any(digit.size != 1 for digit in pending):
+            return None
+        if not axes:
+            return None
+        axes[-1] = (*pending, *axes[-1])
+    return dataclasses.replace(view, axes=tuple(reversed(axes)), shape=tuple(shape))
