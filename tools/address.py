@@ -27,11 +27,17 @@ SHAPES = [
 
 
 def tracked() -> list[Path]:
-    """Return the text files under version control (and those about to be), but pyproject.toml, which is the source."""
+    """Return the text files of the project that may show the address."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    paths = [ROOT / name for name in names if name not in ("pyproject.toml", "package-lock.json")]
-    return [path for path in paths if path.is_file() and path.suffix in TEXT]
+    if (ROOT / ".git").exists():
+        names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+        paths = [ROOT / name for name in names]
+    else:  # a downloaded archive: everything but what is built or installed
+        tops = [path for path in ROOT.iterdir() if path.name not in ("node_modules", "_build", ".venv")]
+        paths = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*"))]
+    # The source, a file without addresses of ours, and the test of this script, which shows invented ones.
+    skip = {ROOT / name for name in ("pyproject.toml", "package-lock.json", "tests/tools/test_address.py")}
+    return [path for path in paths if path.is_file() and path.suffix in TEXT and path not in skip]
 
 
 def before() -> tuple[str | None, str | None]:

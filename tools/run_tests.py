@@ -34,7 +34,8 @@ STAGES: dict[str, list[list[str]]] = {
         tool("address", "--check"),
         tool("references"),
     ],
-    "unit": [[*PYTEST, "tests", "--ignore=tests/book"]],
+    # Compiling on one core takes most of the time. A whole file goes to one worker, which makes its fixtures once.
+    "unit": [[*PYTEST, "-n", "auto", "--maxprocesses=4", "--dist=loadfile", "tests", "--ignore=tests/book"]],
     "doctest": [[*PYTEST, "--doctest-modules", "ntk_helpers"]],
     "oldest-jax": [tool("oldest_jax")],
     "notebooks": [
