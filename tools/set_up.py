@@ -100,18 +100,18 @@ def node_modules() -> None:
     wanted = {"lock": digest(ROOT / "package.json", ROOT / "package-lock.json")}
     if read(NODE_STAMP) == wanted:
         return
-    npm = shutil.which("npm")
-    if npm is None:
-        sys.exit("npm is missing: install Node.js 18 or newer (Debian: apt-get install nodejs npm; others: nodejs.org)")
     say("installing MathJax and axe-core, package-lock.json")
-    run(npm, "ci", "--silent", "--ignore-scripts")
+    run(shutil.which("npm"), "ci", "--silent", "--ignore-scripts")
     NODE_STAMP.write_text(json.dumps(wanted), encoding="utf-8")
 
 
 def main() -> None:
-    """Bring both environments up to date."""
+    """Bring both environments up to date; say what is missing before the minutes that pip takes."""
+    python_only = "--python-only" in sys.argv
+    if not python_only and shutil.which("npm") is None:
+        sys.exit("npm is missing: install Node.js 18 or newer (Debian: apt-get install nodejs npm; others: nodejs.org)")
     python_environment()
-    if "--python-only" not in sys.argv:
+    if not python_only:
         node_modules()
 
 
