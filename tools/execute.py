@@ -5,6 +5,7 @@ said. A notebook that fails is not stored.
 """
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -94,6 +95,8 @@ def main() -> int:
         print(f"no such chapter: {' '.join(wanted)}; there are: {', '.join(sorted(known))}")
         return 2
     failed = [slug for slug in chosen if not execute(slug)]
+    # The scoreboard shows what the notebooks measured, so it follows them.
+    subprocess.run([sys.executable, str(Path(__file__).with_name("scoreboard.py"))], check=True)
     return 1 if failed else 0
 
 
