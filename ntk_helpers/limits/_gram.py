@@ -56,7 +56,7 @@ def _gap_by_splitting(u1: jax.Array, u2: jax.Array) -> jax.Array:
     coarse1, fine1, excess1 = _split(u1)
     coarse2, fine2, excess2 = _split(u2)
     exact = _product(coarse1, coarse2)
-    rest = _product(coarse1, fine2) + _product(fine1, u2)
+    rest = _product(jnp.concatenate([coarse1, fine1], axis=1), jnp.concatenate([fine2, u2], axis=1))
     rest = jnp.where(exact < 0, -rest, rest)
     mean_excess = 0.5 * (excess1[:, None] + excess2[None, :])
     return jnp.maximum((1.0 - jnp.abs(exact)) + (mean_excess - rest), 0.0)
