@@ -69,6 +69,8 @@ def build(strict: bool) -> int:
     text = re.sub(r"\x1b\[[\d;]*m", "", log.read_text(encoding="utf-8", errors="replace"))
     log.write_text(text, encoding="utf-8")
     lines = text.splitlines()
+    if HTML.is_dir():  # after a fault too, so that what was built can be looked at
+        copy_mathjax()
     told = [line for line in lines if "WARNING" in line or "ERROR" in line]
     for line in told:
         print(f"  {line.replace(str(ROOT) + os.sep, '')}")
@@ -78,7 +80,6 @@ def build(strict: bool) -> int:
         print(f"the book was not built without fault; everything it said is in {log.relative_to(ROOT)}")
         return code
     key_file.write_text(key, encoding="utf-8")
-    copy_mathjax()
     return 0
 
 
