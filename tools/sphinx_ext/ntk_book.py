@@ -85,6 +85,15 @@ def _unlink_planned(app, doctree):
             node.replace_self(_planned(node.astext()))
 
 
+def _keep_tags(app, doctree):
+    r"""Leave formulas of several lines with a \tag as they are; Sphinx would wrap them in split, which forbids tags."""
+    for node in doctree.findall(nodes.math_block):
+        text = node.astext()
+        if r"\tag" in text and r"\\" in text and not node.get("nowrap"):
+            node["nowrap"] = True
+            node.children = [nodes.Text(rf"\[{text}\]")]
+
+
 def _number_chapters(env):
     """Put the number of the file's name in place of the running chapter number."""
     for docname, numbers in env.toc_secnumbers.items():
@@ -131,6 +140,7 @@ def setup(app):
     app.add_directive("chapter-map", ChapterMap)
     app.connect("config-inited", _configure)
     app.connect("doctree-read", _unlink_planned)
+    app.connect("doctree-read", _keep_tags)
     app.connect("html-page-context", _bibliography_roles, priority=900)
     app.connect("html-page-context", _without_thebe, priority=900)
     TocTreeCollector.assign_figure_numbers = _number_before_figures
