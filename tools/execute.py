@@ -5,10 +5,12 @@ said. A notebook that fails is not stored.
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import book_map
 import jupytext
@@ -79,9 +81,22 @@ def execute(slug: str) -> bool:
     nbformat.validate(notebook)
     nbformat.write(notebook, NOTEBOOKS / f"{slug}.ipynb")
     jupytext.write(notebook, NOTEBOOKS / "text" / f"{slug}.md", fmt=TEXT_FORMAT)
+    export_pictures(notebook)
     size = (NOTEBOOKS / f"{slug}.ipynb").stat().st_size
     print(f"{slug}: stored, {size / 1000:.0f} kB, {time.monotonic() - start:.0f} s")
     return True
+
+
+def export_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Write the picture of each cell tagged export-NAME to book/static/NAME.svg, for pages that are no notebooks."""
+    for cell in notebook.cells:
+        names = [tag.removeprefix("export-") for tag in cell.metadata.get("tags", ()) if tag.startswith("export-")]
+        for name in names:
+            html = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
+            encoded = re.search(r'src="data:image/svg\+xml,([^"]+)"', html)
+            if encoded is None:
+                raise ValueError(f"the cell tagged export-{name} shows no picture; end it with nh.show(...)")
+            (book_map.ROOT / "book" / "static" / f"{name}.svg").write_text(unquote(encoded[1]))
 
 
 def main() -> int:
