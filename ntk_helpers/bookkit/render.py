@@ -26,7 +26,7 @@ def row(record: Mapping[str, Any]) -> str:
 
 def claim_html(record: Mapping[str, Any]) -> str:
     """One record as a table of its own."""
-    return table((), [row(record)], record["statement"])
+    return table(HEADINGS, [row(record)], record["statement"])
 
 
 def claim_cell(record: Mapping[str, Any]) -> str:
