@@ -120,10 +120,8 @@ def _in_blocks(
     """The kernel from blocks of ``size`` samples a side; below the diagonal of a symmetric kernel by reflection."""
     n1, n2 = x1[0].shape[0], (x1 if x2 is None else x2)[0].shape[0]
     starts1, starts2 = range(0, n1, size), range(0, n2, size)
-    if mode.same:
-        jobs = [(i, i) for i in starts1]
-    else:
-        jobs = [(i, j) for i in starts1 for j in starts2 if not sym or j >= i]
+    every = [(i, j) for i in starts1 for j in starts2 if not sym or j >= i]
+    jobs = [(i, i) for i in starts1] if mode.same else every
     parts: dict[tuple[int, int], Any] = {}
     with tqdm(jobs, desc="empirical NTK", unit="block", delay=PROGRESS_AFTER, leave=False) as bar:
         for i, j in bar:

@@ -14,6 +14,7 @@ and there are three orders to compute it in:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -127,7 +128,10 @@ def _gradients(blocks: Sequence[tuple[Block, bool]], part: slice) -> jax.Array:
     return total
 
 
-def _product(first: Sequence[tuple[Block, bool]], second: Sequence[tuple[Block, bool]], mode: Mode) -> jax.Array:
+def _product(
+    first: Sequence[tuple[Block, bool]], second: Sequence[tuple[Block, bool]], mode: Mode, strips: int
+) -> jax.Array:
+    """The gradients in pieces, and their products; only the upper half in ``strips`` if both sides are the same."""
     n, o, z, p, result = mode.letters
     block, transposed = first[0]
     size_k = block.b.shape[-1] if transposed else (block.index_size or block.a.shape[-1])
@@ -135,13 +139,20 @@ def _product(first: Sequence[tuple[Block, bool]], second: Sequence[tuple[Block, 
     largest = max(math.prod(side[0][0].b.shape[:3]) for side in (first, second))
     pieces = min(size_k, max(1, -(-largest * size_k * size_m * block.b.dtype.itemsize // PIECE_BYTES)))
     step = -(-size_k // pieces)
-    total: Any = 0
+    total: Any = 0.0
     for start in range(0, size_k, step):
         part = slice(start, min(start + step, size_k))
         left = _gradients(first, part)
         right = left if second is first else _gradients(second, part)
-        total = total + einsum(f"{n}{o}gkm,{z}{p}gkm->{result}", left, right)
+        count = left.shape[0] if second is first else 0
+        total = total + _strip_product(left, right, f"{n}{o}gkm,{z}{p}gkm->{result}", count, strips, mode)
     return total
+
+
+def _strip_product(left: jax.Array, right: jax.Array, spec: str, count: int, strips: int, mode: Mode) -> jax.Array:
+    if not count:
+        return einsum(spec, left, right)
+    return symmetric(lambda rows, columns: einsum(spec, left[rows], right[columns]), count, strips, mode)
 
 
 def contract_leaf(left: jax.Array, right: jax.Array, mode: Mode) -> jax.Array:
@@ -156,6 +167,7 @@ def contract_blocks(
     how: Sequence[Sequence[str]],
     order: str,
     mode: Mode,
+    strips: int = 1,
 ) -> jax.Array:
     """Contribution of a parameter from its factors.
 
@@ -165,8 +177,9 @@ def contract_blocks(
         how: how block i on the left meets block j on the right: "same", "swapped" or "none".
         order: "gram", "apply" or "product".
         mode: which entries of the kernel.
+        strips: for "product", how many strips of a symmetric kernel to compute apart.
     """
-    total: Any = 0
+    total: Any = 0.0
     if order == "product":
         # Blocks that do not overlap are treated apart; the rest is one gradient, in the layout of the first.
         for i, j, members in _clusters(how):
@@ -176,7 +189,7 @@ def contract_blocks(
             base = how[i][j] == "swapped"
             right = [(block, flag != base) for block, flag in right]
             same_side = first is second and members[0] == members[1]
-            total = total + _product(left, left if same_side else right, mode)
+            total = total + _product(left, left if same_side else right, mode, strips)
         return total
     for i, left_block in enumerate(first):
         for j, right_block in enumerate(second):
@@ -209,7 +222,7 @@ def symmetric(compute: Any, count: int, blocks: int, mode: Mode) -> jax.Array:
     if blocks <= 1 or mode.same:
         return compute(slice(0, count), slice(0, count))
     edges = [round(i * count / blocks) for i in range(blocks + 1)]
-    strips = [compute(slice(a, b), slice(a, count)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    strips = [compute(slice(a, b), slice(a, count)) for a, b in itertools.pairwise(edges)]
     rows = []
     for i, strip in enumerate(strips):
         below = [_flip(strips[j][:, edges[i] - edges[j] : edges[i + 1] - edges[j]], mode) for j in range(i)]

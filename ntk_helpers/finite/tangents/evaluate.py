@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ntk_helpers.finite.tangents.ir import Const, Op, Ref, bind, zeros_of
@@ -186,8 +187,6 @@ def _no_cotangent(value: Any) -> Any:
     """A zero cotangent of the right type."""
     if jnp.issubdtype(jnp.result_type(value), jnp.inexact):
         return jnp.zeros(jnp.shape(value), jnp.result_type(value))
-    import numpy as np
-
     return np.zeros(jnp.shape(value), jax.dtypes.float0)
 
 

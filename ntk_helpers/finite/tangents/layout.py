@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from ntk_helpers.finite.tangents.trace import Use
-from ntk_helpers.finite.tangents.views import REPEAT, Digit
+from ntk_helpers.finite.tangents.views import Digit, join
 
 __all__ = ["Form", "Signature", "arrange", "form_of", "overlap"]
 
@@ -65,7 +65,7 @@ def form_of(use: Use) -> Form | str:
         nonlocal repeats
         labels: list[Digit | str] = []
         for digit in axis:
-            if digit.axis == REPEAT:
+            if digit.stride == 0:
                 name = f"repeat{repeats}"
                 repeats += 1
                 sizes[name] = digit.size
@@ -96,7 +96,7 @@ def form_of(use: Use) -> Form | str:
     summed = axes[product.index] if product.index is not None else ()
     digits = sorted(
         {label for label in (*in_operand, *in_result, *summed) if isinstance(label, Digit)},
-        key=lambda digit: (digit.axis, -digit.stride, digit.start),  # the order of the parameter itself
+        key=lambda digit: (-digit.stride, digit.start),  # the order of the parameter itself
     )
     groups = tuple(d for d in digits if d in in_operand and d in in_result)
     sums = tuple(d for d in digits if d not in in_result)
@@ -117,24 +117,13 @@ def form_of(use: Use) -> Form | str:
 
 
 def _merge(roles: Sequence[tuple[Digit, str]]) -> Signature:
-    """Join neighbouring digits of one axis with the same role, so that a split that changes nothing leaves no trace."""
+    """Join neighbouring digits with the same role, so that a split that changes nothing leaves no trace."""
     merged: list[tuple[Digit, str]] = []
-    for digit, role in sorted(roles, key=lambda entry: (entry[0].axis, entry[0].stride, entry[0].start)):
+    for digit, role in sorted(roles, key=lambda entry: (-entry[0].stride, entry[0].start)):
         # ``arrange`` undoes reversals, so they make no difference
-        digit = dataclasses.replace(digit, reversed=False)
-        entry = (digit, "-" if digit.size == 1 else role)
-        if merged:
-            low, low_role = merged[-1]
-            joins = (
-                low_role == entry[1]
-                and low.axis == digit.axis
-                and low.stride * low.size == digit.stride
-                and not (low.start or digit.start)
-            )
-            if joins:
-                merged[-1] = (dataclasses.replace(low, size=low.size * digit.size), low_role)
-                continue
-        merged.append(entry)
+        entry = (dataclasses.replace(digit, reversed=False), "-" if digit.size == 1 else role)
+        joined = join(merged[-1][0], entry[0]) if merged and merged[-1][1] == entry[1] else None
+        merged[-1:] = [*merged[-1:], entry] if joined is None else [(joined, entry[1])]
     return tuple(merged)
 
 
@@ -149,13 +138,22 @@ def overlap(first: Signature, second: Signature) -> str:
         return "same"
     if first == swapped(second):
         return "swapped"
-    for a, _ in first:
-        for b, _ in second:
-            same_axis = a.axis == b.axis and a.stride == b.stride == 1
-            sliced = [digit for digit, _ in (*first, *second) if digit.axis == a.axis]
-            if same_axis and len(sliced) == 2 and (a.start + a.size <= b.start or b.start + b.size <= a.start):
-                return "none"
+    pairs = [(a, b) for a, _ in first for b, _ in second if a.stride == b.stride]
+    if any(_apart(a, b, (first, second)) for a, b in pairs):
+        return "none"
     return "mixed"
+
+
+def _apart(a: Digit, b: Digit, signatures: Sequence[Signature]) -> bool:
+    """Whether a and b, of equal stride, never add the same, and the other digits cannot make up for it."""
+    higher = [digit.stride for signature in signatures for digit, _ in signature if digit.stride > a.stride]
+    lower = [
+        sum(digit.stride * (digit.start + digit.size - 1) for digit, _ in signature if digit.stride < a.stride)
+        for signature in signatures
+    ]
+    top = max(a.start + a.size, b.start + b.size) * a.stride
+    disjoint = a.start + a.size <= b.start or b.start + b.size <= a.start
+    return disjoint and max(lower) < a.stride and (not higher or math.gcd(*higher) >= top)
 
 
 def _ordered(value: jax.Array, axes: Sequence[Sequence[Digit | str]], blocks: Any, form: Form) -> jax.Array:

@@ -82,15 +82,14 @@ def batch_leaves(x: Any, name: str) -> tuple[list[Any], Any, int]:
     for leaf in leaves:
         if not isinstance(leaf, (jax.Array, np.ndarray)):
             raise TypeError(f"{name} must be an array or a pytree of arrays, got a leaf of type {type(leaf).__name__}")
+        concrete = not isinstance(leaf, jax.core.Tracer)
+        if concrete and jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(np.asarray(leaf)).all():
+            raise ValueError(f"{name} must be finite, it holds NaN or infinity")
         arrays.append(jnp.asarray(leaf))
     sizes = {array.shape[0] if array.ndim else None for array in arrays}
     if len(sizes) != 1 or None in sizes or 0 in sizes:
         shapes = ", ".join(str(array.shape) for array in arrays)
         raise ValueError(f"{name} must have samples along a first axis of one length, at least 1, got shapes {shapes}")
-    for array in arrays:
-        concrete = not isinstance(array, jax.core.Tracer)
-        if concrete and jnp.issubdtype(array.dtype, jnp.inexact) and not bool(jnp.isfinite(array).all()):
-            raise ValueError(f"{name} must be finite, it holds NaN or infinity")
     return arrays, tree, sizes.pop()
 
 

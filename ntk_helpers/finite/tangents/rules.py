@@ -14,7 +14,6 @@ rather its tangent: the rules see the derivative of the program, which is linear
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -161,19 +160,17 @@ def _neg(call: Call) -> Result:
 
 @register_rule("transpose")
 def _transpose(call: Call) -> Result:
-    return views.transpose(call.view, call.params["permutation"])
+    return views.transpose(call.view, [int(dim) for dim in call.params["permutation"]])
 
 
 @register_rule("rev")
 def _rev(call: Call) -> Result:
-    return views.reverse(call.view, call.params["dimensions"])
+    return views.reverse(call.view, [int(dim) for dim in call.params["dimensions"]])
 
 
 def _reshape_to_result(call: Call) -> Result:
-    if call.params.get("dimensions") is not None:
-        return "a reshape that also transposes"
     view = views.reshape(call.view, call.out_shapes[0])
-    return "a reshape that cuts across sliced axes" if view is None else view
+    return "a reshape that cuts across axes" if view is None else view
 
 
 for _name in ("reshape", "squeeze", "expand_dims"):
@@ -182,7 +179,7 @@ for _name in ("reshape", "squeeze", "expand_dims"):
 
 @register_rule("broadcast_in_dim")
 def _broadcast_in_dim(call: Call) -> Result:
-    return views.broadcast(call.view, call.params["shape"], call.params["broadcast_dimensions"])
+    return views.broadcast(call.view, call.params["shape"], [int(dim) for dim in call.params["broadcast_dimensions"]])
 
 
 @register_rule("slice")
@@ -375,8 +372,3 @@ def _gather(call: Call) -> Result:
         prepare=prepare,
         index=axis,
     )
-
-
-def size_of(axis: Sequence[views.Digit]) -> int:
-    """Number of entries of an axis made of digits."""
-    return math.prod(digit.size for digit in axis)

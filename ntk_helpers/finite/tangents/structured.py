@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ntk_helpers.finite.tangents.contract import Block, Mode, contract_blocks, contract_leaf, symmetric
 from ntk_helpers.finite.tangents.cost import Group, LeafPlan, Sizes, op_flops, plan_leaves
 from ntk_helpers.finite.tangents.evaluate import example_factors, tap_places
-from ntk_helpers.finite.tangents.layout import arrange
+from ntk_helpers.finite.tangents.layout import Form, arrange
 from ntk_helpers.finite.tangents.model import Model
 from ntk_helpers.finite.tangents.report import CostEstimate, MethodCost
 from ntk_helpers.finite.tangents.trace import Program, Use, trace_program
@@ -77,7 +77,9 @@ def _factors(
     tapped = [entry.leaf for entry in plan.leaves if entry.order == "leaf"]
     groups = {entry.leaf: entry.groups[side] for entry in plan.leaves if entry.order != "leaf"}
     uses = [use for entry in groups.values() for group in entry for use in group.uses]
-    forms = {use: form for entry in groups.values() for group in entry for use, form in zip(group.uses, group.forms)}
+    forms: dict[Use, Form] = {}
+    for group in (group for entry in groups.values() for group in entry):
+        forms.update(zip(group.uses, group.forms, strict=True))
     places = {(path, op): i for i, (path, op) in enumerate(tap_places(uses))}
     trained = [leaves[i] for i in model.trainable]
     outputs = _count(program)
@@ -119,22 +121,35 @@ def structured_kernel(
     mirrored = x2 is None and models[1] is models[0]
     second = first if mirrored else _factors(plan, 1, models[1], leaves, x1 if x2 is None else x2)
 
-    def compute(rows: slice, columns: slice) -> jax.Array:
-        whole = rows == columns and mirrored
-        left = jax.tree.map(lambda part: part[rows], first)
-        right = left if whole else jax.tree.map(lambda part: part[columns], second)
+    # Gradients of single examples are formed once; the other factors are cut into strips first.
+    products = [entry for entry in plan.leaves if entry.order == "product" and entry.how]
+    others = [entry for entry in plan.leaves if entry.order != "product"]
+    height = counts[0] * (plan.sizes.o1 if mode.output != "trace" else 1)
+    strips = 4 if mirrored and height >= STRIP_ROWS else 1
+
+    def compute(rows: slice, columns: slice) -> Any:
         total: Any = 0.0
-        for entry in plan.leaves:
+        for entry in others:
+            left = jax.tree.map(lambda part: part[rows], first[entry.leaf])
+            right = jax.tree.map(lambda part: part[columns], second[entry.leaf])
             if entry.order == "leaf":
-                total = total + contract_leaf(left[entry.leaf], right[entry.leaf], mode)
+                total = total + contract_leaf(left, right, mode)
             elif entry.how:
-                total = total + contract_blocks(left[entry.leaf], right[entry.leaf], entry.how, entry.order, mode)
+                total = total + contract_blocks(left, right, entry.how, entry.order, mode)
         return total
 
-    if not mirrored:
-        return compute(slice(0, counts[0]), slice(0, counts[1]))
-    rows = counts[0] * (plan.sizes.o1 if mode.output != "trace" else 1)
-    return symmetric(compute, counts[0], 4 if rows >= STRIP_ROWS else 1, mode)
+    total: Any = 0.0
+    if any(entry.order == "leaf" or entry.how for entry in others):
+        whole = slice(0, counts[0]), slice(0, counts[1])
+        total = symmetric(compute, counts[0], strips, mode) if strips > 1 else compute(*whole)
+    for entry in products:
+        blocks = first[entry.leaf], second[entry.leaf]
+        total = total + contract_blocks(*blocks, entry.how, entry.order, mode, strips)
+    if isinstance(total, float):  # f does not depend on any parameter
+        shape = [plan.sizes.n1, *([] if mode.same else [plan.sizes.n2])]
+        outs = {"full": [plan.sizes.o1, plan.sizes.o2], "diagonal": [plan.sizes.o1], "trace": []}[mode.output]
+        return jnp.zeros([*shape, *outs], plan.programs[0].out_dtype)
+    return total
 
 
 def estimate(plan: Plan, leaves: Sequence[Any], models: tuple[Model, Model]) -> CostEstimate:

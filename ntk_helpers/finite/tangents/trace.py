@@ -149,6 +149,13 @@ def analyse(
             second = [view if sign == 1.0 else views.scale(view, sign) for view in terms[op.inputs[1]]]
             terms[op.outputs[0]] = [*terms[op.inputs[0]], *second]
             continue
+        if op.name in _SUMS and not varying.intersection(refs) and tangents.issuperset(refs) and len(refs) == 2:
+            # A parameter plus a tangent that comes from other parameters, as in d(s W) = s dW + ds W: the latter stays
+            # in the program and is evaluated there.
+            sign = _SUMS[op.name] if with_terms == [1] else 1.0
+            kept = terms[op.inputs[with_terms[0]]]
+            terms[op.outputs[0]] = [view if sign == 1.0 else views.scale(view, sign) for view in kept]
+            continue
         if len(with_terms) > 1:
             fail([view for i in with_terms for view in terms[op.inputs[i]]], f"'{op.name}' joins it with others")
             continue

@@ -2,7 +2,7 @@
 
 A parameter that was transposed, reshaped, sliced, reversed, broadcast or scaled is still the parameter, seen in
 another order. A ``View`` remembers that order: each axis of the value is a list of digits, and each digit is a part of
-the index of one axis of the parameter, as hours and minutes are digits of a time.
+the parameter's flat row-major index, as hours and minutes are digits of a time.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["REPEAT", "Digit", "View", "broadcast", "reshape", "reverse", "scale", "slice_axis", "transpose", "view_of"]
-
-REPEAT = -1  # the axis of a digit that repeats the parameter
+__all__ = ["Digit", "View", "broadcast", "join", "reshape", "reverse", "scale", "slice_axis", "transpose", "view_of"]
 
 
-@dataclasses.dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True)
 class Digit:
-    """Part of an index of the parameter: axis index = stride * (start + i) for i < size, counted down if reversed."""
+    """Part of the flat index of a parameter: it adds stride * (start + i) for i < size, counted down if reversed.
 
-    axis: int
+    Stride 0 repeats the parameter.
+    """
+
     stride: int
     size: int
     start: int = 0
@@ -55,7 +55,8 @@ class View:
 
 def view_of(leaf: int, shape: Sequence[int]) -> View:
     """The view of a parameter itself."""
-    axes = tuple((Digit(axis, 1, size),) if size > 1 else () for axis, size in enumerate(shape))
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    axes = tuple((Digit(stride, size),) if size > 1 else () for stride, size in zip(strides, shape, strict=True))
     return View(leaf, axes, tuple(shape))
 
 
@@ -71,7 +72,7 @@ def reverse(view: View, dimensions: Sequence[int]) -> View:
     axes = list(view.axes)
     for dim in dimensions:
         axes[dim] = tuple(
-            digit if digit.axis == REPEAT else dataclasses.replace(digit, reversed=not digit.reversed)
+            digit if digit.stride == 0 else dataclasses.replace(digit, reversed=not digit.reversed)
             for digit in axes[dim]
         )
     return dataclasses.replace(view, axes=tuple(axes))
@@ -79,7 +80,7 @@ def reverse(view: View, dimensions: Sequence[int]) -> View:
 
 def broadcast(view: View, shape: Sequence[int], dimensions: Sequence[int]) -> View:
     """The view after ``lax.broadcast_in_dim``."""
-    axes: list[Axis] = [(Digit(REPEAT, 1, size),) if size > 1 else () for size in shape]
+    axes: list[Axis] = [(Digit(0, size),) if size > 1 else () for size in shape]
     for source, target in enumerate(dimensions):
         repeated = () if view.shape[source] == shape[target] else axes[target]
         axes[target] = (*view.axes[source], *repeated)
@@ -102,31 +103,38 @@ def slice_axis(view: View, dim: int, start: int, size: int) -> View | None:
         start = digit.size - start - size
     # A range of one entry stays a digit: which entry it is matters.
     part = dataclasses.replace(digit, size=size, start=digit.start + start)
-    axes = (*view.axes[:dim], (part,) if digit.axis != REPEAT or size > 1 else (), *view.axes[dim + 1 :])
+    axes = (*view.axes[:dim], (part,) if digit.stride or size > 1 else (), *view.axes[dim + 1 :])
     return dataclasses.replace(view, axes=axes, shape=(*view.shape[:dim], size, *view.shape[dim + 1 :]))
+
+
+def join(high: Digit, low: Digit) -> Digit | None:
+    """Two neighbouring digits as one; None if there is a gap between them."""
+    if low.start or low.stride == 0 or high.stride != low.stride * low.size or high.reversed != low.reversed:
+        return None
+    return Digit(low.stride, high.size * low.size, high.start * low.size, low.reversed)
 
 
 def _split(digit: Digit, low: int) -> tuple[Digit, Digit] | None:
     """The digit as two, the faster one of size ``low``; None if it does not divide."""
-    if digit.size % low or digit.start:
+    if digit.size % low or digit.start % low:
         return None
-    high = Digit(digit.axis, digit.stride * low, digit.size // low, 0, digit.reversed)
-    return high, Digit(digit.axis, digit.stride, low, 0, digit.reversed)
+    high = Digit(digit.stride * low, digit.size // low, digit.start // low, digit.reversed)
+    return high, Digit(digit.stride, low, 0, digit.reversed)
 
 
 def reshape(view: View, shape: Sequence[int]) -> View | None:
     """The view after ``lax.reshape`` in row-major order; None where a new axis would cut across digits."""
-    # Single-entry digits of slices have size 1 and may sit in any axis: keep them in front of the digit that follows.
-    pending = [digit for axis in view.axes for digit in axis]
     if math.prod(view.shape) != math.prod(shape):
         return None
+    pending: list[Digit] = []
+    for digit in (digit for axis in view.axes for digit in axis):
+        joined = join(pending[-1], digit) if pending else None
+        pending[-1:] = [*pending[-1:], digit] if joined is None else [joined]
     axes: list[Axis] = []
     for size in reversed(shape):
         taken: list[Digit] = []
         filled = 1
         while filled < size:
-            if not pending:
-                return None
             digit = pending.pop()
             room = size // filled
             if digit.size > room:
@@ -140,10 +148,9 @@ def reshape(view: View, shape: Sequence[int]) -> View | None:
             filled *= digit.size
             taken.append(digit)
         axes.append(tuple(reversed(taken)))
-    if pending:  # digits of one entry, left over in front
-        if any(digit.size != 1 for digit in pending):
-            return None
-        if not axes:
-            return None
+    # What is left are digits of one entry, which say where a slice begins; any axis can hold them.
+    if pending and axes:
         axes[-1] = (*pending, *axes[-1])
+    elif pending:
+        return None
     return dataclasses.replace(view, axes=tuple(reversed(axes)), shape=tuple(shape))
