@@ -60,7 +60,7 @@ ACTIVATIONS: dict[str, tuple[Callable[..., jax.Array], dict[str, float]]] = {
 }
 
 
-def activation(name: str, **params: float) -> Activation:
+def activation(name: str, **params: float | int) -> Activation:
     r"""Return a named activation with its parameters set.
 
     Args:

@@ -32,7 +32,11 @@ def test_parameters():
     assert float(nh.activation("sin", scale=2.0)(jnp.array(0.25))) == pytest.approx(np.sin(0.5), rel=1e-6)
     phi = nh.activation("erf", scale=3.0)
     assert phi["scale"] == 3.0
-    assert phi is nh.activation("erf", scale=3)  # the same object, or jit would compile every kernel again
+    again = nh.activation("erf", scale=3)
+    assert phi is again  # the same object, or jit would compile every kernel again
+    assert phi == again
+    assert hash(phi) == hash(again)
+    assert phi != nh.activation("erf", scale=2.0)
 
 
 def test_resolve():

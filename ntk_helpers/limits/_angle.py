@@ -54,6 +54,11 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
 
 
+def floored(x: jax.Array) -> jax.Array:
+    """Value max(x, 0) with the derivative of x: below 0 there is only rounding, and 0 is no kink of the kernel."""
+    return x + jax.lax.stop_gradient(jnp.maximum(-x, 0.0))
+
+
 @jax.custom_jvp
 def _root_and_square(u: jax.Array) -> tuple[jax.Array, jax.Array]:
     """sqrt(u), and u from it again.

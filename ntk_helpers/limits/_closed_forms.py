@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ntk_helpers.limits._angle import acute_angle, safe_sqrt
+from ntk_helpers.limits._angle import acute_angle, floored, safe_sqrt
 
 Pair = tuple[jax.Array, jax.Array, jax.Array | None]
 
@@ -52,8 +52,7 @@ def choose_gap(
     r1, r2 = safe_sqrt(v1), safe_sqrt(v2)
     near = safe_ratio(safe_ratio(0.5 * (squared_distance - (r1 - r2) ** 2), r1), r2)
     comparable = (far < 0.1) & (r1 < 2.0 * r2) & (r2 < 2.0 * r1)
-    gap = jnp.where(comparable, near, far)
-    gap = jnp.where(gap > 0, gap, 0.0)
+    gap = floored(jnp.where(comparable, near, far))
     return jnp.where(cosine < 0, gap - 1.0, 1.0 - gap), gap
 
 
@@ -132,8 +131,12 @@ def erf(scale: float) -> ClosedForm:
         rho, kappa = _cross_arc(w1, w2, r1, r2, gap)
         value = (2 / math.pi) * jnp.arctan2(rho, kappa)
         # The two arcs A11 - A12 and A22 - A12 by their sines, and the arc of their sum: E(phi(u) -+ phi(v))^2 * pi / 2
-        sine1 = root1 * ((root1 - root2) + gap * root2) * safe_ratio(r1 + rho, r1 * kappa + rho * kappa1)
-        sine2 = root2 * ((root2 - root1) + gap * root1) * safe_ratio(r2 + rho, r2 * kappa + rho * kappa2)
+        # (numerator and denominator over the root they share: the derivative of a ratio of squares would overflow).
+        along1, along2 = root1 * (1.0 - gap), root2 * (1.0 - gap)
+        ratio1 = safe_ratio(root1 + along2, root1 * kappa + along2 * kappa1)
+        ratio2 = safe_ratio(root2 + along1, root2 * kappa + along1 * kappa2)
+        sine1 = root1 * ((root1 - root2) + gap * root2) * ratio1
+        sine2 = root2 * ((root2 - root1) + gap * root1) * ratio2
         cosine1, cosine2 = kappa1 * kappa + r1 * rho, kappa2 * kappa + r2 * rho
         distance = (2 / math.pi) * jnp.arctan2(sine1 * cosine2 + cosine1 * sine2, cosine1 * cosine2 - sine1 * sine2)
         far_cosine, far = normalized(value, v1, v2)
@@ -184,7 +187,7 @@ def sine_or_cosine(scale: float, *, odd: bool) -> ClosedForm:
         v1, v2 = variance(s1 * s1), variance(s2 * s2)
         a1, a2 = b * s1, b * s2
         delta = 0.5 * (a1 - a2) ** 2 + a1 * a2 * gap
-        z = 2.0 * a1 * a2 * (1.0 - gap)
+        z = 2.0 * a1 * a2 * floored(1.0 - gap)  # orthogonal inputs may have a gap just above 1, and norms of 1e15
         sines, cosines = -0.5 * jnp.exp(-delta) * jnp.expm1(-z), 0.5 * jnp.exp(-delta) * (1.0 + jnp.exp(-z))
         # E(phi(u) -+ phi(v))^2 = (1 - e^-delta) +- e^-(q11 + q22) (e^delta - cosh(q11 - q22)); the bounds, which
         # "near" pairs never exceed, keep the far ones finite.
@@ -234,7 +237,8 @@ def gelu() -> ClosedForm:
         value, slope = parts(s1, s2, cosine, gap)
         v1, v2 = variance(s1 * s1), variance(s2 * s2)
         cosine_out = value * safe_ratio(s1, safe_sqrt(v1)) * safe_ratio(s2, safe_sqrt(v2))
-        cosine_out = jnp.clip(cosine_out, -1.0, 1.0)
+        # The clip takes rounding errors only, so that it must not stop the derivative.
+        cosine_out = cosine_out + jax.lax.stop_gradient(jnp.clip(cosine_out, -1.0, 1.0) - cosine_out)
         gap_out = 1.0 - jnp.where(cosine_out < 0, -cosine_out, cosine_out)
         return cosine_out, gap_out, slope if derivative else None
 

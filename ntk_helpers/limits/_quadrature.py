@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import roots_hermitenorm
 
-from ntk_helpers.limits._angle import safe_sqrt
+from ntk_helpers.limits._angle import floored, safe_sqrt
 from ntk_helpers.limits._closed_forms import ClosedForm, safe_ratio
 
 
@@ -72,8 +72,7 @@ def quadrature(fn: Callable[[jax.Array], jax.Array], nodes: int) -> ClosedForm:
 
         (total, rise, _), _ = jax.lax.scan(step, (zeros, zeros, zeros), (a1[::-1], a2[::-1]))
         one_minus = half_distance + rise * jnp.where(cosine < 0, 2.0 - gap, gap)
-        gap_out = jnp.where(total < 0, 1.0 + total, one_minus)
-        gap_out = jnp.where(gap_out > 0, gap_out, 0.0)
+        gap_out = floored(jnp.where(total < 0, 1.0 + total, one_minus))
         cosine_out = jnp.where(total < 0, gap_out - 1.0, 1.0 - gap_out)
         if not derivative:
             return cosine_out, gap_out, None
