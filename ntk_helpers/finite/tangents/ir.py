@@ -163,11 +163,11 @@ def bind(op: Op, args: Sequence[Any]) -> list[Any]:
     """Run one operation on values."""
     eqn = op.eqn
     if eqn.primitive.name.startswith("custom_") and eqn.primitive.name != "custom_lin":
-        # Only JAX knows how to bind a call with custom derivative rules: hand it a program of this one equation.
-        pairs = zip(eqn.invars, args, strict=True)
-        values = {atom: value for atom, value in pairs if not isinstance(atom, core.Literal)}
-        closed = core.ClosedJaxpr(core.Jaxpr((), list(values), eqn.outvars, [eqn]), ())
-        return list(core.jaxpr_as_fun(closed)(*values.values()))
+        # Calls with derivative rules need them unpacked; older JAX gives a pair of functions and parameters.
+        unpacked = eqn.primitive.get_bind_params(eqn.params)
+        functions, params = unpacked if isinstance(unpacked, tuple) else ((), unpacked)
+        results = eqn.primitive.bind(*functions, *args, **params)
+        return list(results)
     results = eqn.primitive.bind(*args, **eqn.params)
     return list(results) if eqn.primitive.multiple_results else [results]
 

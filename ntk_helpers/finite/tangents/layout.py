@@ -171,14 +171,14 @@ def _ordered(value: jax.Array, axes: Sequence[Sequence[Digit | str]], blocks: An
     return value.reshape([form.size(block) for block in blocks])
 
 
-def arrange(use: Use, form: Form, operand: jax.Array, weight: Any, tap: jax.Array) -> tuple[jax.Array, jax.Array]:
+def arrange(use: Use, form: Form, operand: Any, weight: Any, tap: jax.Array) -> tuple[jax.Array, jax.Array]:
     """A, shape (G, T, K), and B, shape (O, G, T, M), of one example; A is (G, T) of integers for a look-up."""
     if use.product.prepare is not None:
         prepare = use.product.prepare
         for _ in use.path:
             prepare = jax.vmap(prepare)
         operand = prepare(operand)
-    a = _ordered(operand, form.operand, (form.groups, form.times, () if form.index else form.sums), form)
+    a = _ordered(jnp.asarray(operand), form.operand, (form.groups, form.times, () if form.index else form.sums), form)
     a = a[..., 0] if form.index else a
 
     def cotangent(value: jax.Array) -> jax.Array:

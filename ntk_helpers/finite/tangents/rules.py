@@ -198,8 +198,8 @@ def _slice(call: Call) -> Result:
 @register_rule("split")
 def _split(call: Call) -> Result:
     parts, start = [], 0
-    for size in call.params["sizes"]:
-        part = views.slice_axis(call.view, call.params["axis"], start, size)
+    for size in map(int, call.params["sizes"]):
+        part = views.slice_axis(call.view, int(call.params["axis"]), start, size)
         if part is None:
             return "a split of an axis that was reshaped"
         parts.append(part)

@@ -18,12 +18,7 @@ def flat_jacobian(f, params, x):
         out = f(jax.tree.unflatten(tree, merged), x)
         return out.reshape(out.shape[0], -1)
 
-    # The compiler's optimizations cost more time here than they save.
-    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    values = [jnp.asarray(leaves[i]) for i in moving]
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x)))
-    jacobian = jax.jacrev(of_moving) if traced else jax.jit(jax.jacrev(of_moving), compiler_options=options)
-    parts = jacobian(values)
+    parts = jax.jit(jax.jacrev(of_moving))([jnp.asarray(leaves[i]) for i in moving])
     return jnp.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=-1)
 
 

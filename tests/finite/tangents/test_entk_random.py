@@ -40,7 +40,7 @@ LAYERS = {
 STEP = st.tuples(st.sampled_from(sorted(LAYERS)), st.integers(0, PARAMETERS - 1), st.sampled_from(sorted(VIEWS)))
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, min_size=1, max_size=4), outputs=st.integers(1, 3))
 def test_random_programs(steps, outputs, x64):
     draw = Draw(len(steps) + outputs)
