@@ -43,9 +43,9 @@ def copy_mathjax() -> None:
 
 
 def settings_key() -> str:
-    """Return what, when it changes, makes every page stale; Sphinx doesn't watch the first three."""
+    """Return what, when it changes, makes every page stale; Sphinx doesn't watch all of these."""
     watched = [ROOT / "_toc.yml", ROOT / "book" / "chapters.toml", ROOT / "pyproject.toml", ROOT / "_config.yml"]
-    watched += sorted((ROOT / "tools" / "sphinx_ext").glob("*.py"))
+    watched += [*sorted((ROOT / "tools" / "sphinx_ext").glob("*.py")), ROOT / "book" / "static" / "custom.css"]
     return os.environ.get("BOOK_REF", "main") + "".join(path.read_text(encoding="utf-8") for path in watched)
 
 

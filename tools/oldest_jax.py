@@ -8,7 +8,8 @@
 The environment is made the way a Colab session is: the oldest JAX with a NumPy of its time is there first, then plain
 pip installs the package's wheel and what the chapters' set-up cell installs. It lies in _build/venv-oldest and is made
 anew when pyproject.toml, requirements-nt.txt or this file changed; where only the package changed, its wheel is
-installed again. Every step is printed; the exit status is that of the first step that fails.
+installed again. The tests exercise every public function of the limits, the finite networks and the
+door to neural-tangents, in about a minute; they are named one by one below (TESTS). Every step is printed; the exit status is that of the first step that fails.
 """
 
 from __future__ import annotations
@@ -34,8 +35,37 @@ VENV = ROOT / "_build" / "venv-oldest"
 JAX = "0.7.2"
 THERE_BEFORE = (f"jax=={JAX}", f"jaxlib=={JAX}", "numpy==2.1.3")
 # What the tests need beyond the package.
-FOR_TESTS = ("pytest", "hypothesis", "mpmath", "beartype")
-TESTS = ("tests/limits", "tests/finite", "tests/test_nt.py")
+FOR_TESTS = ("pytest", "pytest-xdist", "hypothesis", "mpmath", "beartype")
+# Every public function of the kernels, the networks and the door to neural-tangents, each against its own reference;
+# the many cases of precision and of bad input are left to the JAX of the lock.
+TESTS = (
+    "tests/test_nt.py",
+    *("tests/limits/test_layers.py", "tests/limits/test_angle.py"),
+    *(
+        f"tests/limits/test_duals.py::test_{name}"
+        for name in ("jax_derivative_obeys_prices_theorem", "value_takes_scalars_arrays_and_broadcasts")
+    ),
+    *(
+        f"tests/limits/test_fcn.py::test_{name}"
+        for name in (
+            "equals_neural_tangents",
+            "networks_of_several_activations_equal_neural_tangents",
+            "deep_networks_against_fifty_digits",
+            "blocks_of_rows_change_nothing",
+            "jit_and_vmap",
+            "sigmas_may_be_traced",
+        )
+    ),
+    *("tests/finite/test_network.py", "tests/finite/test_initializers.py::test_orthogonal_is_an_isometry"),
+    *(
+        f"tests/finite/test_fcn.py::test_{name}"
+        for name in ("the_formula", "both_parameterizations_are_the_same_function_at_initialization", "dtypes")
+    ),
+    *(
+        f"tests/finite/test_sampling.py::test_{name}"
+        for name in ("one_network_a_key", "draws_do_not_depend_on_the_batch_size", "the_law_keeps_equal_inputs_equal")
+    ),
+)
 
 
 def python_of(directory: Path) -> Path:
@@ -136,11 +166,11 @@ def main() -> None:
     if arguments.make:
         print(python)
         return
-    missing = [test for test in arguments.tests if not (ROOT / test).exists()]
+    missing = [test for test in arguments.tests if not (ROOT / test.split("::")[0]).exists()]
     if missing:
         print(f"no such tests: {', '.join(missing)}", file=sys.stderr)
         raise SystemExit(2)
-    run(python, "-m", "pytest", "-q", *arguments.tests)
+    run(python, "-m", "pytest", "-q", "-n", "auto", "--maxprocesses=4", "--dist=loadfile", *arguments.tests)
 
 
 if __name__ == "__main__":
