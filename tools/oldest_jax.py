@@ -8,8 +8,8 @@
 The environment is made the way a Colab session is: the oldest JAX with a NumPy of its time is there first, then plain
 pip installs the package's wheel and what the chapters' set-up cell installs. It lies in _build/venv-oldest and is made
 anew when pyproject.toml, requirements-nt.txt or this file changed; where only the package changed, its wheel is
-installed again. The tests exercise every public function of the limits, the finite networks and the
-door to neural-tangents, in about a minute; they are named one by one below (TESTS). Every step is printed; the exit status is that of the first step that fails.
+installed again. The tests (TESTS below) exercise every public function of the limits, the finite networks and the door
+to neural-tangents. Every step is printed; the exit status is that of the first step that fails.
 """
 
 from __future__ import annotations

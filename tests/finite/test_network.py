@@ -22,7 +22,7 @@ def network(parameterization="ntk", **options):
 
 def explicit_kernel(apply, params, x):
     """K[i, a, j, b] from the Jacobian, in float64."""
-    jacobian = jax.jacrev(apply)(params, x)
+    jacobian = jax.jit(jax.jacrev(apply))(params, x)
     rows = np.concatenate(
         [np.asarray(leaf, dtype=float).reshape(len(x), 2, -1) for leaf in jax.tree.leaves(jacobian)], axis=-1
     )
@@ -71,7 +71,7 @@ def test_mirrored_passes_the_dtype_on(x64):
 def test_mirrored_can_be_differentiated_in_x_twice():
     net = nh.mirrored(network(activation="tanh", width=8))
     params = net.init(key=jax.random.key(0))
-    hessian = jax.hessian(lambda row: net.apply(params, row[None])[0, 0])(jnp.array(X[0]))
+    hessian = jax.jit(jax.hessian(lambda row: net.apply(params, row[None])[0, 0]))(jnp.array(X[0]))
     np.testing.assert_allclose(hessian, 0.0, atol=1e-6)
 
 

@@ -95,7 +95,7 @@ def test_every_part_is_needed(heading):
         (replaced("**Exercise 3 ", "**Task 3 "), "3 exercises"),
         (replaced("<summary>Solution", "<summary>Answer"), "4 exercises and 0 solutions"),
         (replaced("print(1)", ""), "no solution is executed"),
-        ([c for c in CHAPTER if "x1" not in c["source"]][:8], "code cells, wanted are 15 to 35"),
+        ([c for c in CHAPTER if "x1" not in c["source"]][:8], "code cells besides the solutions, wanted are 15 to 35"),
         ([*CHAPTER, code("\n".join(["x = 1"] * 16))], "has 16 lines"),
         (replaced(WORDS, "few words"), "words, wanted are 1500 to 3500"),
         (replaced(WORDS, WORDS * 2), "words, wanted are 1500 to 3500"),
