@@ -11,6 +11,7 @@ inputs. The second needs width x inputs numbers a layer instead of width x width
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -34,6 +35,8 @@ __all__ = ["sample_fcn_law", "sample_outputs"]
 BATCH_BYTES = 256 * 2**20
 # A progress bar appears when a run has taken this many seconds. The environment variable TQDM_DISABLE=1 turns it off.
 PROGRESS_AFTER = 5.0
+# Equal layers in a row up to which sample_fcn_law compiles each of them.
+UNROLLED = 4
 
 
 def _batch_sizes(n_networks: int, batch_size: int | None, bytes_each: int) -> int:
@@ -203,12 +206,24 @@ def _law(spec: FCNSpec, keys: Array, x: Array) -> Array:
     fan_in = [n + (b is not None) for n, b in zip(spec.sizes[:-1], spec.bias_scales, strict=True)]
     shapes = [(min(x.shape[0], n_in), n_out) for n_in, n_out in zip(fan_in, spec.sizes[1:], strict=True)]
 
+    # Layers alike: same sizes, same scales.
+    kinds = list(zip(spec.sizes[1:-1], spec.sizes[2:], spec.weight_scales[1:], spec.bias_scales[1:], strict=True))
+
     def one(key: Array) -> Array:
-        factor = first
-        for layer, g in enumerate(gaussian_arrays(key=key, shapes=shapes, dtype=x.dtype)):
-            if layer > 0:
-                factor = _factor(spec.activation(z), spec.weight_scales[layer], spec.bias_scales[layer])
-            z = jnp.matmul(factor, g, precision="highest")
+        g_first, *g_rest = gaussian_arrays(key=key, shapes=shapes, dtype=x.dtype)
+        z = jnp.matmul(first, g_first, precision="highest")
+        draws = iter(g_rest)
+        for (_, _, w_scale, b_scale), group in itertools.groupby(kinds):
+
+            def layer(z: Array, g: Array, w_scale=w_scale, b_scale=b_scale) -> tuple[Array, None]:
+                return jnp.matmul(_factor(spec.activation(z), w_scale, b_scale), g, precision="highest"), None
+
+            gs = [next(draws) for _ in group]
+            if len(gs) <= UNROLLED:
+                for g in gs:
+                    z, _ = layer(z, g)
+            else:  # one compiled layer for all of them: unrolled, each takes 0.1 s to compile
+                z, _ = jax.lax.scan(layer, z, jnp.stack(gs))
         return z
 
     return _over_keys(one, keys)
