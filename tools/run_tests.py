@@ -9,7 +9,10 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -36,8 +39,8 @@ STAGES: dict[str, list[list[str]]] = {
     ],
     # Compiling on one core takes most of the time. A whole file goes to one worker, which makes its fixtures once.
     "unit": [[*PYTEST, "-n", "auto", "--maxprocesses=4", "--dist=loadfile", "tests", "--ignore=tests/book"]],
-    "doctest": [[*PYTEST, "--doctest-modules", "ntk_helpers"]],
     "oldest-jax": [tool("oldest_jax")],
+    "doctest": [[*PYTEST, "--doctest-modules", "ntk_helpers"]],
     "notebooks": [
         [
             *PYTEST,
@@ -51,8 +54,20 @@ STAGES: dict[str, list[list[str]]] = {
 }
 
 
-def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run one command, show its output as it comes, return its exit code and pytest's closing line."""
+# Runs beside the stages that come after it: they keep one core busy, and it is mostly compiling on its own.
+BESIDE = "oldest-jax"
+
+
+class Result(NamedTuple):
+    """What a stage took and said."""
+
+    seconds: float
+    good: bool
+    closings: list[str]
+
+
+def run(command: list[str], environment: dict[str, str], say: Callable[[str], None]) -> tuple[int, str]:
+    """Run one command, say its output as it comes, return its exit code and pytest's closing line."""
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -65,10 +80,29 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     closing = ""
     with process:
         for line in process.stdout:
-            print(line, end="", flush=True)
+            say(line)
             if re.search(r"=+ .*\b(passed|failed|errors?|no tests ran)\b.* =+$", line.strip()):
                 closing = line.strip()
     return process.returncode, closing
+
+
+def run_stage(name: str, environment: dict[str, str], say: Callable[[str], None]) -> Result:
+    """Run all commands of a stage, the later ones after a failure too."""
+    say(f"\n---- {name}\n")
+    start, good, closings = time.monotonic(), True, []
+    for command in STAGES[name]:
+        code, closing = run(command, environment, say)
+        good = good and code == 0
+        if code:
+            shown = " ".join(part.replace(str(ROOT) + os.sep, "") for part in command)
+            say(f"FAILED (exit {code}): {shown}\n")
+        closings += [closing] if closing else []
+    return Result(time.monotonic() - start, good, closings)
+
+
+def say_now(text: str) -> None:
+    """Print at once."""
+    print(text, end="", flush=True)
 
 
 def main() -> int:
@@ -80,24 +114,22 @@ def main() -> int:
         return 2
     environment = {**os.environ, "NTK_SCALE": "quick", "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg"}
     environment.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    results: list[tuple[str, float, bool, list[str]]] = []
-    for name in chosen:
-        print(f"\n---- {name}", flush=True)
-        start, good, closings = time.monotonic(), True, []
-        for command in STAGES[name]:
-            code, closing = run(command, environment)
-            good = good and code == 0
-            if code:
-                shown = " ".join(part.replace(str(ROOT) + os.sep, "") for part in command)
-                print(f"FAILED (exit {code}): {shown}", flush=True)
-            closings += [closing] if closing else []
-        results.append((name, time.monotonic() - start, good, closings))
-    total = sum(seconds for _, seconds, _, _ in results)
+    start, results, kept = time.monotonic(), {}, []
+    with ThreadPoolExecutor(1) as beside:
+        for name in chosen:
+            if name == BESIDE:
+                results[name] = beside.submit(run_stage, name, environment, kept.append)
+            else:
+                results[name] = run_stage(name, environment, say_now)
+        if BESIDE in results:
+            results[BESIDE] = results[BESIDE].result()
+            say_now("".join(kept))
+    total = time.monotonic() - start
     print("\n---- summary")
-    for name, seconds, good, closings in results:
+    for name, (seconds, good, closings) in results.items():
         said = "  ".join(closing.strip("= ") for closing in closings)
         print(f"{'ok    ' if good else 'FAILED'} {name:<11}{seconds:7.1f} s {seconds / total:5.0%}  {said}".rstrip())
-    failed = [name for name, _, good, _ in results if not good]
+    failed = [name for name, result in results.items() if not result.good]
     print(f"{'FAILED: ' + ', '.join(failed) if failed else 'all stages passed'} in {total / 60:.1f} min")
     return 1 if failed else 0
 
