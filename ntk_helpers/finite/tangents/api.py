@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from ntk_helpers import _checks
+from ntk_helpers.finite.tangents.blocks import Mode
 from ntk_helpers.finite.tangents.classical import jacobian_kernel, ntkvp_kernel
-from ntk_helpers.finite.tangents.contract import Mode
 from ntk_helpers.finite.tangents.coupling import check_coupling
 from ntk_helpers.finite.tangents.model import Model, batch_leaves, build_model, output_of
 from ntk_helpers.finite.tangents.report import CostEstimate, Explanation, LeafReport

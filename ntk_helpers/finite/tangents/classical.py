@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ntk_helpers.finite.tangents.contract import Mode
+from ntk_helpers.finite.tangents.blocks import Mode
 from ntk_helpers.finite.tangents.model import Model
 
 __all__ = ["jacobian_kernel", "ntkvp_kernel"]

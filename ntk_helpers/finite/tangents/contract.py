@@ -8,77 +8,35 @@ and there are three orders to compute it in:
 
 - ``gram``: both inner products, then their product (small T);
 - ``apply``: A A^T first, applied to B, then the product with B (convolutions with several outputs);
-- ``product``: the gradients sum_t A[t] B[o, t] of each example, in blocks (large T).
+- ``product``: the gradients sum_t A[t] B[o, t] of each example, in pieces (large T).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-__all__ = ["Block", "Mode", "contract_blocks", "contract_leaf", "symmetric"]
+from ntk_helpers.finite.tangents.blocks import Block, Mode, dense, einsum
+from ntk_helpers.finite.tangents.gradients import gradient_kernel
+from ntk_helpers.finite.tangents.window import patch_gram
 
-# The gradients of ``product`` are formed in pieces of at most this many bytes.
-PIECE_BYTES = 1 << 26
-
-
-@dataclasses.dataclass(frozen=True)
-class Mode:
-    """Which entries of the kernel are wanted."""
-
-    output: Literal["full", "trace", "diagonal"]
-    same: bool  # K(x_i, x_i) only
-
-    @property
-    def letters(self) -> tuple[str, str, str, str, str]:
-        """Letters of sample and output on either side, and of the result."""
-        z = "n" if self.same else "z"
-        p = "p" if self.output == "full" else "o"
-        result = "n" if self.same else "nz"
-        return "n", "o", z, p, result + {"full": "op", "diagonal": "o", "trace": ""}[self.output]
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """The factors of one parameter for all examples: A (N, G, T, K), or (N, G, T) integers, and B (N, O, G, T, M)."""
-
-    a: jax.Array
-    b: jax.Array
-    index_size: int | None  # K, where A holds integers
-
-
-jax.tree_util.register_dataclass(Block, data_fields=["a", "b"], meta_fields=["index_size"])
-
-
-def einsum(spec: str, *arrays: jax.Array) -> jax.Array:
-    """Einsum of two arrays in full precision; sums of half-precision numbers are kept in float32."""
-    dtype = jnp.result_type(*arrays)
-    wide = jnp.promote_types(dtype, jnp.float32)
-    return jnp.einsum(spec, *arrays, precision="highest", preferred_element_type=wide)
-
-
-def _dense(block: Block) -> Block:
-    """The block with its integers as one-hot vectors."""
-    if block.index_size is None:
-        return block
-    return Block(jax.nn.one_hot(block.a, block.index_size, dtype=block.b.dtype), block.b, None)
+__all__ = ["contract_blocks", "contract_leaf"]
 
 
 def _swap_needed(first: Block, second: Block, how: str) -> tuple[Block, Block]:
     if first.index_size is not None and second.index_size is not None and how == "same":
         return first, second
-    return _dense(first), _dense(second)
+    return dense(first), dense(second)
 
 
 def _operands_gram(first: Block, second: Block, mode: Mode) -> jax.Array:
     """A A^T, axes (n, g, t, z, s), z left out for equal samples."""
     n, _, z, _, _ = mode.letters
+    if first.window is not None and second.window is not None:
+        return patch_gram((first.a, first.window), (second.a, second.window), mode.same)
     out = f"{n}gts" if mode.same else f"{n}gt{z}s"
     if first.index_size is not None:
         left = first.a[..., None] if mode.same else first.a[:, :, :, None, None]
@@ -116,45 +74,6 @@ def _apply(first: Block, second: Block, mode: Mode) -> jax.Array:
     return einsum(f"{moved},{z}{p}gsc->{result}", einsum(f"{pair},{n}{o}gtc->{moved}", left, first.b), second.b)
 
 
-def _gradients(blocks: Sequence[tuple[Block, bool]], part: slice) -> jax.Array:
-    """Gradients of each example, (N, O, G, k, m) for a range of k, summed over the uses; True marks transposed ones."""
-    total: Any = 0
-    for block, transposed in blocks:
-        dense = _dense(block)
-        if transposed:
-            total = total + einsum("nogtk,ngtm->nogkm", dense.b[..., part], dense.a)
-        else:
-            total = total + einsum("ngtk,nogtm->nogkm", dense.a[..., part], dense.b)
-    return total
-
-
-def _product(
-    first: Sequence[tuple[Block, bool]], second: Sequence[tuple[Block, bool]], mode: Mode, strips: int
-) -> jax.Array:
-    """The gradients in pieces, and their products; only the upper half in ``strips`` if both sides are the same."""
-    n, o, z, p, result = mode.letters
-    block, transposed = first[0]
-    size_k = block.b.shape[-1] if transposed else (block.index_size or block.a.shape[-1])
-    size_m = block.a.shape[-1] if transposed else block.b.shape[-1]
-    largest = max(math.prod(side[0][0].b.shape[:3]) for side in (first, second))
-    pieces = min(size_k, max(1, -(-largest * size_k * size_m * block.b.dtype.itemsize // PIECE_BYTES)))
-    step = -(-size_k // pieces)
-    total: Any = 0.0
-    for start in range(0, size_k, step):
-        part = slice(start, min(start + step, size_k))
-        left = _gradients(first, part)
-        right = left if second is first else _gradients(second, part)
-        count = left.shape[0] if second is first else 0
-        total = total + _strip_product(left, right, f"{n}{o}gkm,{z}{p}gkm->{result}", count, strips, mode)
-    return total
-
-
-def _strip_product(left: jax.Array, right: jax.Array, spec: str, count: int, strips: int, mode: Mode) -> jax.Array:
-    if not count:
-        return einsum(spec, left, right)
-    return symmetric(lambda rows, columns: einsum(spec, left[rows], right[columns]), count, strips, mode)
-
-
 def contract_leaf(left: jax.Array, right: jax.Array, mode: Mode) -> jax.Array:
     """Contribution of a parameter from its gradients (N, O, P)."""
     n, o, z, p, result = mode.letters
@@ -189,7 +108,7 @@ def contract_blocks(
             base = how[i][j] == "swapped"
             right = [(block, flag != base) for block, flag in right]
             same_side = first is second and members[0] == members[1]
-            total = total + _product(left, left if same_side else right, mode, strips)
+            total = total + gradient_kernel(left, left if same_side else right, mode, strips)
         return total
     for i, left_block in enumerate(first):
         for j, right_block in enumerate(second):
@@ -214,22 +133,3 @@ def _clusters(how: Sequence[Sequence[str]]) -> list[tuple[int, int, tuple[list[i
         left_open.difference_update(left)
         clusters.append((i, right[0], (left, right)))
     return clusters
-
-
-def symmetric(compute: Any, count: int, blocks: int, mode: Mode) -> jax.Array:
-    """A symmetric kernel from the blocks on and above its diagonal. ``compute(rows, columns)`` takes two slices."""
-    blocks = min(blocks, count)
-    if blocks <= 1 or mode.same:
-        return compute(slice(0, count), slice(0, count))
-    edges = [round(i * count / blocks) for i in range(blocks + 1)]
-    strips = [compute(slice(a, b), slice(a, count)) for a, b in itertools.pairwise(edges)]
-    rows = []
-    for i, strip in enumerate(strips):
-        below = [_flip(strips[j][:, edges[i] - edges[j] : edges[i + 1] - edges[j]], mode) for j in range(i)]
-        rows.append(jnp.concatenate([*below, strip], axis=1))
-    return jnp.concatenate(rows, axis=0)
-
-
-def _flip(part: jax.Array, mode: Mode) -> jax.Array:
-    """The mirror image of an off-diagonal block."""
-    return jnp.transpose(part, (1, 0, 3, 2) if mode.output == "full" else (1, 0, *range(2, part.ndim)))

@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ntk_helpers.finite.tangents.contract import Mode
+from ntk_helpers.finite.tangents.blocks import Mode
+from ntk_helpers.finite.tangents.gradients import piece_bytes
 from ntk_helpers.finite.tangents.ir import Graph, Op, subgraph
-from ntk_helpers.finite.tangents.layout import Form, form_of, overlap
+from ntk_helpers.finite.tangents.layout import Form, form_of, keeps_window, overlap
 from ntk_helpers.finite.tangents.trace import Program, Use
 
 __all__ = ["Group", "LeafPlan", "Order", "Sizes", "op_flops", "plan_leaves"]
@@ -69,6 +70,7 @@ class LeafPlan:
         why: the reason, in words.
         groups: for each side, the uses by layout.
         how: how they meet.
+        windowed: the operands stay images; their patches are not formed.
         flops, bytes: of the contraction.
     """
 
@@ -80,6 +82,7 @@ class LeafPlan:
     how: tuple[tuple[str, ...], ...]
     flops: float
     bytes: float
+    windowed: bool = False
 
 
 def _group_uses(uses: Sequence[Use]) -> list[Group] | str:
@@ -113,19 +116,44 @@ def _group_uses(uses: Sequence[Use]) -> list[Group] | str:
     return groups
 
 
-def _pair_cost(first: Group, second: Group, how: str, order: str, sizes: Sizes) -> tuple[float, float]:
+def _stay_images(groups: Sequence[Sequence[Group]], how: Sequence[Sequence[str]]) -> bool:
+    """Whether both sides use the parameter once, as the kernel of a convolution, in the same layout."""
+    if any(len(side) != 1 or len(side[0].merged) != 1 for side in groups) or how[0][0] != "same":
+        return False
+    uses = [side[0].uses[0] for side in groups]
+    if not all(keeps_window(use, side[0].forms[0]) for use, side in zip(uses, groups, strict=True)):
+        return False
+    layouts = [(use.product.view or use.view).axes for use in uses]
+    return layouts[0] == layouts[1] and uses[0].product.window.sizes == uses[1].product.window.sizes
+
+
+def _operands_cost(first: Group, second: Group, windowed: bool) -> float:
+    """FLOPs of the inner products of the operands of one pair of samples."""
+    g, t, k, _ = first.shape
+    s = second.shape[1]
+    if not windowed:
+        return 2.0 * g * t * s * (1 if first.forms[0].index else k)
+    one, two = first.uses[0].product.window, second.uses[0].product.window
+    pixels = one.pixels * two.pixels * (t // math.prod(one.positions)) * (s // math.prod(two.positions))
+    channels = k // math.prod(one.sizes)
+    return 2.0 * g * pixels * channels + 2.0 * g * max(pixels, t * s) * sum(one.sizes)
+
+
+def _pair_cost(
+    first: Group, second: Group, how: str, order: str, sizes: Sizes, windowed: bool = False
+) -> tuple[float, float]:
     """FLOPs and bytes for one pair of groups."""
     g, t, k, m = first.shape
     s = second.shape[1]
     pairs, full = sizes.sample_pairs, sizes.mode.output == "full"
     if order == "product":
         form = 2.0 * g * k * m * (sizes.n1 * sizes.o1 * t)
-        numbers = g * k * m * sizes.n1 * sizes.o1
-        return form + 2.0 * pairs * sizes.output_pairs * g * k * m, 8.0 * numbers
+        held = min(8.0 * g * k * m * sizes.n1 * sizes.o1, 2.0 * piece_bytes())
+        return form + 2.0 * pairs * sizes.output_pairs * g * k * m, held
     if how == "swapped":
         flops = 2.0 * pairs * g * t * s * (k * sizes.o2 + m * sizes.o1 + sizes.output_pairs)
         return flops, 8.0 * pairs * g * t * s * (sizes.o1 + sizes.o2)
-    operands = 2.0 * pairs * g * t * s * (1 if first.forms[0].index else k)
+    operands = pairs * _operands_cost(first, second, windowed)
     if order == "apply":
         moved = pairs * g * sizes.o1 * s * m
         return operands + 2.0 * moved * t + 2.0 * moved * (sizes.o2 if full else 1), 8.0 * (moved + pairs * g * t * s)
@@ -183,10 +211,11 @@ def _choose(
     leaf: int, groups: tuple[tuple[Group, ...], tuple[Group, ...]], how: tuple[tuple[str, ...], ...], sizes: Sizes
 ) -> LeafPlan:
     """The cheapest order of contraction for a structured leaf."""
+    windowed = _stay_images(groups, how)
     costs = {}
     for order in ("gram", "apply", "product"):
         pairs = [
-            _pair_cost(a, b, how[i][j], order, sizes)
+            _pair_cost(a, b, how[i][j], order, sizes, windowed)
             for i, a in enumerate(groups[0])
             for j, b in enumerate(groups[1])
             if how[i][j] != "none" and not (order == "product" and i != j and how[i][j] == "swapped")
@@ -197,7 +226,7 @@ def _choose(
     total = sum(len(group.uses) for group in uses)
     _, t, k, m = uses[0].shape
     why = f"{total} use{'s' if total > 1 else ''} as a product, {t} position{'s' if t > 1 else ''}, {k} x {m}"
-    return LeafPlan(leaf, order, "structured", why, groups, how, *costs[order])
+    return LeafPlan(leaf, order, "structured", why, groups, how, *costs[order], windowed)
 
 
 def op_flops(graph: Graph, op: Op) -> float:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from ntk_helpers.finite.tangents.trace import Use
 from ntk_helpers.finite.tangents.views import Digit, join
 
-__all__ = ["Form", "Signature", "arrange", "form_of", "overlap"]
+__all__ = ["Form", "Signature", "arrange", "form_of", "keeps_window", "overlap"]
 
 # role of each digit of the parameter, sorted: what it takes for two uses to have the same g, k and m
 Signature = tuple[tuple[Digit, str], ...]
@@ -171,15 +171,33 @@ def _ordered(value: jax.Array, axes: Sequence[Sequence[Digit | str]], blocks: An
     return value.reshape([form.size(block) for block in blocks])
 
 
-def arrange(use: Use, form: Form, operand: Any, weight: Any, tap: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A, shape (G, T, K), and B, shape (O, G, T, M), of one example; A is (G, T) of integers for a look-up."""
-    if use.product.prepare is not None:
-        prepare = use.product.prepare
-        for _ in use.path:
-            prepare = jax.vmap(prepare)
-        operand = prepare(operand)
-    a = _ordered(jnp.asarray(operand), form.operand, (form.groups, form.times, () if form.index else form.sums), form)
-    a = a[..., 0] if form.index else a
+def keeps_window(use: Use, form: Form) -> bool:
+    """Whether the operand may stay an image under a moving window: groups and positions in their natural order."""
+    window = use.product.window
+    if window is None or use.path:
+        return False
+    in_order = all(label == digit for label, digit in zip(form.operand[1], form.groups, strict=False))
+    return in_order and len(form.operand[1]) == len(form.groups) and not any(d.reversed for d in form.groups)
+
+
+def arrange(
+    use: Use, form: Form, operand: Any, weight: Any, tap: jax.Array, *, windowed: bool = False
+) -> tuple[jax.Array, jax.Array]:
+    """A, shape (G, T, K), and B, shape (O, G, T, M), of one example.
+
+    A is (G, T) of integers for a look-up, and the image (G, samples, spatial axes, K) if it stays under a window.
+    """
+    if windowed:
+        a = use.product.window.arrange(jnp.asarray(operand))
+    else:
+        if use.product.prepare is not None:
+            prepare = use.product.prepare
+            for _ in use.path:
+                prepare = jax.vmap(prepare)
+            operand = prepare(operand)
+        blocks = (form.groups, form.times, () if form.index else form.sums)
+        a = _ordered(jnp.asarray(operand), form.operand, blocks, form)
+        a = a[..., 0] if form.index else a
 
     def cotangent(value: jax.Array) -> jax.Array:
         return _ordered(value, form.result, (form.groups, form.times, form.frees), form)

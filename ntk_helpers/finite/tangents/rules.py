@@ -19,11 +19,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 
 from ntk_helpers.finite.tangents import views
 from ntk_helpers.finite.tangents.views import View
+from ntk_helpers.finite.tangents.window import Window
 
 __all__ = ["Call", "Direct", "Product", "find_rule", "register_rule"]
 
@@ -69,6 +68,7 @@ class Product:
         sizes: sizes of the string labels.
         view: the parameter's view, if the rule changed it (split an axis).
         prepare: applied to the operand first (a convolution takes its patches here).
+        window: for a convolution, how its window moves; ``prepare`` takes the patches.
         index: the operand holds integers that pick entries of the one summed axis of the parameter; out of range picks
             nothing. Its axes are string labels.
     """
@@ -79,6 +79,7 @@ class Product:
     sizes: dict[str, int]
     view: View | None = None
     prepare: Callable[[jax.Array], jax.Array] | None = None
+    window: Window | None = None
     index: int | None = None
 
 
@@ -275,30 +276,6 @@ def _dot_general(call: Call) -> Result:
 # Convolutions: a matrix product with the patches of the image
 
 
-def _patches(image: jax.Array, window: Sequence[int], params: dict[str, Any]) -> jax.Array:
-    """All windows of an image (N, C, spatial): an array (N, C, window offsets, output positions)."""
-    padding = [(0, 0, 0), (0, 0, 0)]
-    for (low, high), dilation in zip(params["padding"], params["lhs_dilation"], strict=True):
-        padding.append((low, high, dilation - 1))
-    image = lax.pad(image, jnp.zeros((), image.dtype), padding)
-    steps = (1, 1, *params["window_strides"])
-    out = [
-        (size - (width - 1) * dilation - 1) // stride + 1
-        for size, width, dilation, stride in zip(
-            image.shape[2:], window, params["rhs_dilation"], params["window_strides"], strict=True
-        )
-    ]
-    pieces = []
-    for offset in np.ndindex(*window):
-        start = [0, 0, *(o * dilation for o, dilation in zip(offset, params["rhs_dilation"], strict=True))]
-        stop = [
-            *image.shape[:2],
-            *(s + (count - 1) * stride + 1 for s, count, stride in zip(start[2:], out, steps[2:], strict=True)),
-        ]
-        pieces.append(lax.slice(image, start, stop, steps))
-    return jnp.stack(pieces, axis=2)
-
-
 @register_rule("conv_general_dilated")
 def _conv(call: Call) -> Result:
     params = call.params
@@ -309,7 +286,7 @@ def _conv(call: Call) -> Result:
     numbers, groups = params["dimension_numbers"], params["feature_group_count"]
     lhs, rhs, out = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
     kernel = [call.shapes[1][i] for i in rhs]
-    channels_out, channels_in, window = kernel[0], kernel[1], kernel[2:]
+    channels_out, window = kernel[0], kernel[2:]
     ordered = views.transpose(call.view, rhs)
     split = views.reshape(ordered, (groups, channels_out // groups, *kernel[1:]))
     if split is None:
@@ -318,10 +295,19 @@ def _conv(call: Call) -> Result:
     spatial = [call.out_shapes[0][i] for i in out[2:]]
     positions = [f"p{i}" for i in range(len(spatial))]
 
-    def prepare(image: jax.Array) -> jax.Array:
-        patches = _patches(jnp.transpose(image, lhs), window, params)
-        return patches.reshape(samples, groups, channels_in, *window, *spatial)
-
+    moving = Window(
+        axes=tuple(lhs),
+        groups=groups,
+        image=tuple(call.shapes[0][i] for i in lhs[2:]),
+        sizes=tuple(window),
+        steps=tuple(params["window_strides"]),
+        gaps=tuple(params["rhs_dilation"]),
+        padding=tuple(
+            (low, high, dilation - 1)
+            for (low, high), dilation in zip(params["padding"], params["lhs_dilation"], strict=True)
+        ),
+        positions=tuple(spatial),
+    )
     # view axes: 0 group, 1 output channel in the group, 2 input channel in the group, 3... window
     result: list[tuple[int | str, ...]] = [()] * len(out)
     result[out[0]], result[out[1]] = ("n",), (0, 1)
@@ -333,7 +319,8 @@ def _conv(call: Call) -> Result:
         result_axes=tuple(result),
         sizes={"n": samples, **dict(zip(positions, spatial, strict=True))},
         view=split,
-        prepare=prepare,
+        prepare=moving.patches,
+        window=moving,
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ntk_helpers.finite.tangents.contract import Block, Mode, contract_blocks, contract_leaf, symmetric
+from ntk_helpers.finite.tangents.blocks import Block, Mode, symmetric
+from ntk_helpers.finite.tangents.contract import contract_blocks, contract_leaf
 from ntk_helpers.finite.tangents.cost import Group, LeafPlan, Sizes, op_flops, plan_leaves
 from ntk_helpers.finite.tangents.evaluate import example_factors, tap_places
 from ntk_helpers.finite.tangents.layout import Form, arrange
@@ -56,12 +57,14 @@ def _count(program: Program) -> int:
     return count
 
 
-def _merged_block(group: Group, rows: dict[Use, tuple[jax.Array, jax.Array]]) -> Block:
+def _merged_block(group: Group, rows: dict[Use, tuple[jax.Array, jax.Array]], windowed: bool) -> Block:
     """The factors of one group, uses of the same operand added, the others side by side along t."""
     a_parts, b_parts = [], []
     for members in group.merged:
         a_parts.append(rows[group.uses[members[0]]][0])
         b_parts.append(sum(rows[group.uses[i]][1] for i in members[1:]) + rows[group.uses[members[0]]][1])
+    if windowed:
+        return Block(a_parts[0], b_parts[0], window=group.uses[0].product.window)
     form = group.forms[0]
     index_size = form.shape[2] if form.index else None
     dtype = jnp.result_type(*a_parts)
@@ -76,6 +79,7 @@ def _factors(
     program = plan.programs[side]
     tapped = [entry.leaf for entry in plan.leaves if entry.order == "leaf"]
     groups = {entry.leaf: entry.groups[side] for entry in plan.leaves if entry.order != "leaf"}
+    windowed = {entry.leaf for entry in plan.leaves if entry.windowed}
     uses = [use for entry in groups.values() for group in entry for use in group.uses]
     forms: dict[Use, Form] = {}
     for group in (group for entry in groups.values() for group in entry):
@@ -90,9 +94,9 @@ def _factors(
         rows = {}
         for use, operand, weight in zip(uses, factors.operands, factors.weights, strict=True):
             tap = factors.taps[places[use.path, use.op]]
-            rows[use] = arrange(use, forms[use], operand, weight, tap)
+            rows[use] = arrange(use, forms[use], operand, weight, tap, windowed=use.leaf in windowed)
         result: dict[int, Any] = {
-            leaf: [_merged_block(group, rows) for group in entry] for leaf, entry in groups.items()
+            leaf: [_merged_block(group, rows, leaf in windowed) for group in entry] for leaf, entry in groups.items()
         }
         for leaf, gradient in zip(tapped, factors.leaves, strict=True):
             result[leaf] = gradient.reshape(outputs, -1)
