@@ -160,8 +160,6 @@ def train(
         keys = _keys(key, seeds, needed=params is None or size < x.shape[0])
         params, done = _start(net, params, keys, seeds, x.dtype), 0
         opt_state = optimizer.init(params) if seeds is None else jax.vmap(optimizer.init)(params)
-    if seeds is not None and (wrong := {p.shape[:1] for p in jax.tree.leaves(params)} - {(seeds,)}):
-        raise ValueError(f"params must have the {seeds} seeds as first axis of every leaf, got {sorted(wrong)}")
     y = _targets(apply, params, x, y, seeds)
     objective = _objective(loss, half, x.shape[0], size)
     advance = _over_seeds(_advance(apply, optimizer, objective, size), seeds, (0, 0, None if keys is None else 0))
@@ -240,7 +238,10 @@ def _keys(key: Any, seeds: int | None, *, needed: bool) -> Any:
 
 def _start(net: Any, params: Any, keys: Any, seeds: int | None, dtype: Any) -> Any:
     if params is not None:
-        return jax.tree.map(jnp.asarray, params)
+        params = jax.tree.map(jnp.asarray, params)
+        if seeds is not None and (wrong := {p.shape[:1] for p in jax.tree.leaves(params)} - {(seeds,)}):
+            raise ValueError(f"params must have the {seeds} seeds as first axis of every leaf, got {sorted(wrong)}")
+        return params
     if not isinstance(net, Network):
         raise ValueError("params are needed where net is a function; a Network draws its own")
     draw = lambda k: net.init(key=k, dtype=dtype)  # noqa: E731
