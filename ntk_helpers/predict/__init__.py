@@ -3,7 +3,7 @@
 ``training`` needs optax and is imported where ``nh.train`` is first used.
 """
 
-from ntk_helpers.predict.ensembles import EnsembleMoments, ensemble_flow, sample_gp
+from ntk_helpers.predict.ensembles import EnsembleMoments, ensemble_descent, ensemble_flow, sample_gp
 from ntk_helpers.predict.flow import gradient_descent, gradient_flow
 from ntk_helpers.predict.losses import critical_learning_rate, loss_factor, squared_loss
 from ntk_helpers.predict.regression import GPPosterior, Prediction, gp_posterior, kernel_ridge
@@ -18,6 +18,7 @@ __all__ = [
     "Prediction",
     "RiskCurve",
     "critical_learning_rate",
+    "ensemble_descent",
     "ensemble_flow",
     "flow_risk",
     "gp_posterior",

@@ -6,19 +6,19 @@ which is linear in f_0. So f_t is a Gaussian process at every time, with a mean 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from ntk_helpers import _checks
-from ntk_helpers.predict.flow import flow_filter
+from ntk_helpers.predict.flow import checked_steps, descent_filter, flow_filter
 from ntk_helpers.predict.losses import loss_factor
 from ntk_helpers.predict.regression import as_path, problem
 from ntk_helpers.predict.solves import AnyFloat, HostFloat, KernelSpectrum, Numbers, kernel_spectrum, on_host
 
-__all__ = ["EnsembleMoments", "ensemble_flow", "sample_gp"]
+__all__ = ["EnsembleMoments", "ensemble_descent", "ensemble_flow", "sample_gp"]
 
 
 class EnsembleMoments(NamedTuple):
@@ -85,8 +85,77 @@ def ensemble_flow(
         >>> moments.mean.round(6).ravel().tolist(), moments.cov.round(6).ravel().tolist()
         ([0.0, 0.5, 1.0], [1.0, 0.25, 0.0])
     """
-    _checks.check_choice(cov, "cov", ("full", "diagonal"))
     path, single = as_path(times, "times", infinite=True)
+    kernels = (ntk_xx, nngp_xx, y, ntk_tx, nngp_tx, nngp_tt)
+    found = _moments(*kernels, cov, loss, half, lambda spectrum, factor: flow_filter(spectrum, factor * path))
+    return EnsembleMoments(found.mean[0], found.cov[0]) if single else found
+
+
+def ensemble_descent(
+    ntk_xx: AnyFloat | KernelSpectrum,
+    nngp_xx: AnyFloat,
+    y: AnyFloat,
+    *,
+    learning_rate: float | int,
+    steps: Numbers,
+    ntk_tx: AnyFloat | None = None,
+    nngp_tx: AnyFloat | None = None,
+    nngp_tt: AnyFloat | None = None,
+    cov: Literal["full", "diagonal"] = "full",
+    loss: str = "sum",
+    half: bool = True,
+) -> EnsembleMoments:
+    r"""Mean and covariance over initializations after k steps of gradient descent, at infinite width.
+
+    As ``ensemble_flow``, with :math:`A_k = \Theta(x, X)\, \Theta^{-1} (I - (I - \eta c\, \Theta)^k)`: exact for steps
+    that are not small.
+
+    Args:
+        ntk_xx: as in ``nh.ensemble_flow``.
+        nngp_xx: as in ``nh.ensemble_flow``.
+        y: as in ``nh.ensemble_flow``.
+        learning_rate: eta > 0.
+        steps: number k >= 0 of steps, one or T of them.
+        ntk_tx: as in ``nh.ensemble_flow``.
+        nngp_tx: as in ``nh.ensemble_flow``.
+        nngp_tt: as in ``nh.ensemble_flow``.
+        cov: ``"full"`` or ``"diagonal"``.
+        loss: as in ``nh.loss_factor``.
+        half: as in ``nh.loss_factor``.
+
+    Returns:
+        ``EnsembleMoments(mean, cov)``, float64.
+
+    Raises:
+        ValueError: as ``nh.ensemble_flow``, or if the learning rate is not positive or steps are not whole numbers.
+        TypeError: if something is not real, or a tracer.
+
+    Example:
+        >>> import numpy as np, ntk_helpers as nh
+        >>> moments = nh.ensemble_descent(np.eye(1), np.eye(1), np.array([1.0]), learning_rate=0.5, steps=[0, 1, 2])
+        >>> moments.mean.ravel().tolist(), moments.cov.ravel().tolist()
+        ([0.0, 0.5, 0.75], [1.0, 0.25, 0.0625])
+    """
+    rate, path, single = checked_steps(learning_rate, steps)
+    kernels = (ntk_xx, nngp_xx, y, ntk_tx, nngp_tx, nngp_tt)
+    found = _moments(*kernels, cov, loss, half, lambda spectrum, factor: descent_filter(spectrum, rate * factor, path))
+    return EnsembleMoments(found.mean[0], found.cov[0]) if single else found
+
+
+def _moments(
+    ntk_xx: Any,
+    nngp_xx: Any,
+    y: Any,
+    ntk_tx: Any,
+    nngp_tx: Any,
+    nngp_tt: Any,
+    cov: str,
+    loss: str,
+    half: bool,
+    filters: Callable[[KernelSpectrum, float], np.ndarray],
+) -> EnsembleMoments:
+    """Mean and covariance of f_0(x) + A (y - f_0(X)) for each row of the filters, (T, P)."""
+    _checks.check_choice(cov, "cov", ("full", "diagonal"))
     given = [k is not None for k in (ntk_tx, nngp_tx, nngp_tt)]
     if any(given) and not all(given):
         raise ValueError("ntk_tx, nngp_tx and nngp_tt go together: give all three, or none for the training inputs")
@@ -114,8 +183,8 @@ def ensemble_flow(
     factor = loss_factor(loss, n_samples=n, n_outputs=outputs, half=half)
     in_modes = cross @ spectrum.vectors
     means, covariances = [], []
-    for filters in flow_filter(spectrum, factor * path):
-        a = (in_modes * filters) @ spectrum.vectors.T
+    for filter_row in filters(spectrum, factor):
+        a = (in_modes * filter_row) @ spectrum.vectors.T
         means.append(a @ task.y)
         if cov == "full":
             mixed = a @ prior_tx.T
@@ -124,8 +193,7 @@ def ensemble_flow(
         else:
             start = prior_tt if prior_tt.ndim == 1 else np.diag(prior_tt)
             covariances.append(np.maximum(start + np.sum((a @ prior_xx - 2 * prior_tx) * a, axis=1), 0.0))
-    mean, covariance = np.stack(means), np.stack(covariances)
-    return EnsembleMoments(mean[0], covariance[0]) if single else EnsembleMoments(mean, covariance)
+    return EnsembleMoments(np.stack(means), np.stack(covariances))
 
 
 def sample_gp(

@@ -10,6 +10,8 @@ after k of them, with
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ntk_helpers.predict.losses import critical_learning_rate, loss_factor
@@ -29,6 +31,30 @@ def flow_filter(spectrum: KernelSpectrum, times: np.ndarray) -> np.ndarray:
     known = values > spectrum.rounding
     limit = np.divide(1.0, values, out=np.zeros_like(values), where=known)
     return np.where(np.isinf(times)[:, None], limit, slow)
+
+
+def descent_filter(spectrum: KernelSpectrum, step: float, path: np.ndarray) -> np.ndarray:
+    """(1 - (1 - step lambda)^k) / lambda for the steps k of the path, (T, P); step k where lambda is 0."""
+    values = spectrum.values
+    shrink = 1 - step * values
+    # without cancellation where step lambda is small
+    one_minus = np.where(
+        shrink > 0.5,
+        -np.expm1(path[:, None] * np.log1p(-np.minimum(step * values, 0.5))),
+        1 - shrink ** path[:, None],
+    )
+    return np.divide(one_minus, values, out=step * path[:, None] * np.ones_like(values), where=values > 0)
+
+
+def checked_steps(learning_rate: Any, steps: Any) -> tuple[float, np.ndarray, bool]:
+    """A positive learning rate, whole numbers of steps, and whether it was one number."""
+    path, single = as_path(steps, "steps")
+    if (path != np.floor(path)).any():
+        raise ValueError(f"steps must be whole numbers, got {path[path != np.floor(path)][0]}")
+    rate, one = as_path(learning_rate, "learning_rate")
+    if not one or rate[0] == 0:
+        raise ValueError(f"learning_rate must be one positive number, got {learning_rate}")
+    return float(rate[0]), path, single
 
 
 def gradient_flow(
@@ -126,33 +152,18 @@ def gradient_descent(
         >>> nh.gradient_descent(k, np.array([1.0]), learning_rate=0.5, steps=[0, 1, 2]).train.ravel().tolist()
         [0.0, 0.5, 0.75]
     """
-    path, single = as_path(steps, "steps")
-    if (path != np.floor(path)).any():
-        raise ValueError(f"steps must be whole numbers, got {path[path != np.floor(path)][0]}")
-    rate, _ = as_path(learning_rate, "learning_rate")
-    if np.ndim(learning_rate) or rate[0] == 0:
-        raise ValueError(f"learning_rate must be one positive number, got {learning_rate}")
     task = problem(ntk_xx, y, ntk_tx, f0_train, f0_test)
     outputs = 1 if task.y.ndim == 1 else task.y.shape[1]
-    step = rate[0] * loss_factor(loss, n_samples=len(task.y), n_outputs=outputs, half=half)
-    values = task.spectrum.values
+    rate, path, single = checked_steps(learning_rate, steps)
+    factor = loss_factor(loss, n_samples=len(task.y), n_outputs=outputs, half=half)
     with np.errstate(over="ignore", invalid="ignore"):
-        shrink = 1 - step * values
-        # 1 - (1 - step lambda)^k without cancellation where step lambda is small
-        one_minus = np.where(
-            shrink > 0.5,
-            -np.expm1(path[:, None] * np.log1p(-np.minimum(step * values, 0.5))),
-            1 - shrink ** path[:, None],
-        )
-        small = step * path[:, None] * np.ones_like(values)
-        filters = np.divide(one_minus, values, out=small, where=values > 0)
-        found = task.predict(filters)
+        found = task.predict(descent_filter(task.spectrum, rate * factor, path))
     for part in found:
         if part is not None and not np.isfinite(part).all():
             row = np.argmin(np.isfinite(part).reshape(len(path), -1).all(axis=1))
             critical = critical_learning_rate(task.spectrum, loss=loss, n_outputs=outputs, half=half)
             raise ValueError(
-                f"learning_rate = {rate[0]:.4g} diverges: after {int(path[row])} steps the outputs leave the range of "
+                f"learning_rate = {rate:.4g} diverges: after {int(path[row])} steps the outputs leave the range of "
                 f"float64; it must be below {critical:.4g} (nh.critical_learning_rate) to converge"
             )
     return shaped(found, single)

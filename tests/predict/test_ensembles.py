@@ -43,6 +43,21 @@ def test_moments_are_those_of_flows_from_samples():
             assert (np.abs(np.cov(sample) - cov) <= 4.5 * error + 1e-10).all()
 
 
+def test_moments_after_steps_are_those_of_descents_from_samples():
+    """The descent is affine in f_0, so its map at the unit vectors gives the covariance exactly."""
+    steps, rate = [0, 2, 9], 1.5 / np.linalg.eigvalsh(NTK["ntk_xx"])[-1]
+    found = nh.ensemble_descent(**NTK, **NNGP, y=Y, learning_rate=rate, steps=steps)
+    draws = {"f0_train": PSI, "f0_test": PSI_TEST}  # the 15 columns of the root of the covariance
+    descent = nh.gradient_descent(
+        NTK["ntk_xx"], np.zeros((N, 15)), learning_rate=rate, steps=steps, ntk_tx=NTK["ntk_tx"], **draws
+    )
+    np.testing.assert_allclose(found.cov, descent.test @ descent.test.transpose(0, 2, 1), atol=1e-12)
+    mean = nh.gradient_descent(NTK["ntk_xx"], Y, learning_rate=rate, steps=steps, ntk_tx=NTK["ntk_tx"])
+    np.testing.assert_allclose(found.mean, mean.test, atol=1e-12)
+    last = nh.ensemble_descent(NTK["ntk_xx"], NNGP["nngp_xx"], Y, learning_rate=rate, steps=9, cov="diagonal")
+    assert last.cov.shape == (N,)
+
+
 def test_equals_neural_tangents(x64):
     _, _, kernel_fn = stax.serial(stax.Dense(1, 1.5, 0.2), stax.Erf(), stax.Dense(1, 1.5, 0.2))
     x, x_test, y = RNG.standard_normal((5, 3)), RNG.standard_normal((3, 3)), RNG.standard_normal((5, 2))
