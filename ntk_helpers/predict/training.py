@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ntk_helpers import _checks
 from ntk_helpers.finite.networks.network import Network
+from ntk_helpers.finite.sampling import _over_keys as over_keys
 from ntk_helpers.finite.tangents import empirical_ntk
 from ntk_helpers.predict.losses import LOSSES, squared_loss
 
@@ -159,7 +160,7 @@ def train(
     else:
         keys = _keys(key, seeds, needed=params is None or size < x.shape[0])
         params, done = _start(net, params, keys, seeds, x.dtype), 0
-        opt_state = optimizer.init(params) if seeds is None else jax.vmap(optimizer.init)(params)
+        opt_state = jax.jit(optimizer.init if seeds is None else jax.vmap(optimizer.init))(params)
     y = _targets(apply, params, x, y, seeds)
     objective = _objective(loss, half, x.shape[0], size)
     advance = _over_seeds(_advance(apply, optimizer, objective, size), seeds, (0, 0, None if keys is None else 0))
@@ -245,7 +246,7 @@ def _start(net: Any, params: Any, keys: Any, seeds: int | None, dtype: Any) -> A
     if not isinstance(net, Network):
         raise ValueError("params are needed where net is a function; a Network draws its own")
     draw = lambda k: net.init(key=k, dtype=dtype)  # noqa: E731
-    return draw(keys) if seeds is None else jax.vmap(draw)(keys)
+    return jax.jit(draw if seeds is None else partial(over_keys, draw))(keys)
 
 
 def _targets(apply: Any, params: Any, x: Array, y: Any, seeds: int | None) -> Array:
