@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -161,11 +161,13 @@ def train(
         keys = _keys(key, seeds, needed=params is None or size < x.shape[0])
         params, done = _start(net, params, keys, seeds, x.dtype), 0
         opt_state = jax.jit(optimizer.init if seeds is None else jax.vmap(optimizer.init))(params)
+        if rate is not None:
+            opt_state = rate * opt_state
     y = _targets(apply, params, x, y, seeds)
-    objective = _objective(loss, half, x.shape[0], size)
-    advance = _over_seeds(_advance(apply, optimizer, objective, size), seeds, (0, 0, None if keys is None else 0))
-    look = _over_seeds(_look(apply, objective, x, y, x_test, kernel_inputs), seeds, (0,))
-    run = partial(advance, x=x, y=y)
+    advance = _compiled(_advance, apply, optimizer, loss, half, x.shape[0], size, seeds, keys is not None)
+    seen = [x, y, *(None if inputs is None else jnp.asarray(inputs) for inputs in (x_test, kernel_inputs))]
+    look_at = _compiled(_look, apply, loss, half, x.shape[0], seeds)
+    look = lambda params: look_at(params, *seen)  # noqa: E731
     if resume is None:
         logs: list[Any] = []
         logged: list[int] = []
@@ -179,7 +181,7 @@ def train(
                 while done < goal:
                     count = min(chunk, goal - done)
                     begin = time.monotonic()
-                    state = jax.block_until_ready(run(params, opt_state, keys, done, count))
+                    state = jax.block_until_ready(advance(params, opt_state, keys, done, count, x, y))
                     # one assignment, so that an interrupt finds parameters and their step number together
                     params, opt_state, done = *state, done + count
                     seconds = time.monotonic() - begin
@@ -214,7 +216,7 @@ def _optimizer(learning_rate: Any, optimizer: Any) -> tuple[float | None, optax.
     rate = float(_checks.check_nonnegative(learning_rate, "learning_rate"))
     if rate == 0:
         raise ValueError("learning_rate must be positive, got 0")
-    return rate, optax.sgd(rate)
+    return rate, DESCENT
 
 
 def _schedule(log_at: Any, steps: int) -> list[int]:
@@ -245,8 +247,12 @@ def _start(net: Any, params: Any, keys: Any, seeds: int | None, dtype: Any) -> A
         return params
     if not isinstance(net, Network):
         raise ValueError("params are needed where net is a function; a Network draws its own")
-    draw = lambda k: net.init(key=k, dtype=dtype)  # noqa: E731
-    return jax.jit(draw if seeds is None else partial(over_keys, draw))(keys)
+    return _compiled(_draw, net, np.dtype(dtype), seeds)(keys)
+
+
+def _draw(net: Network, dtype: np.dtype, seeds: int | None) -> Callable[..., Any]:
+    draw = partial(lambda dtype, k: net.init(key=k, dtype=dtype), dtype)
+    return jax.jit(draw if seeds is None else partial(over_keys, draw))
 
 
 def _targets(apply: Any, params: Any, x: Array, y: Any, seeds: int | None) -> Array:
@@ -265,7 +271,7 @@ def _targets(apply: Any, params: Any, x: Array, y: Any, seeds: int | None) -> Ar
     return y.astype(outputs.dtype)
 
 
-def _objective(loss: Any, half: bool, n: int, size: int) -> Callable[[Array, Array], Array]:
+def _objective(loss: Any, half: bool, n: int) -> Callable[[Array, Array], Array]:
     """The loss of outputs and targets; a sum over part of the samples stands for all of them."""
     if callable(loss):
         return loss
@@ -278,16 +284,27 @@ def _objective(loss: Any, half: bool, n: int, size: int) -> Callable[[Array, Arr
     return objective
 
 
-def _advance(apply: Any, optimizer: Any, objective: Any, size: int) -> Callable[..., Any]:
+def _descend(gradient: Any, rate: Any, params: Any = None) -> tuple[Any, Any]:
+    return jax.tree.map(lambda g: -rate.astype(g.dtype) * g, gradient), rate
+
+
+# Plain gradient descent with the learning rate as its state: one compilation serves all rates.
+DESCENT = optax.GradientTransformation(lambda params: jnp.ones(()), _descend)
+
+
+def _advance(
+    apply: Any, optimizer: Any, loss: Any, half: bool, n: int, size: int, seeds: int | None, keyed: bool
+) -> Callable[..., Any]:
     """``count`` steps from step ``start``; the count is no constant, so that one compilation serves all."""
+    objective = _objective(loss, half, n)
 
     def advance(params: Any, opt_state: Any, key: Any, start: Any, count: Any, x: Array, y: Array) -> Any:
         def body(i: Any, state: Any) -> Any:
             params, opt_state = state
             xs, ys = x, y
-            if size < x.shape[0]:
+            if size < n:
                 # The batch depends on the key and the step alone, so that an interrupted run can go on.
-                rows = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 1), i), x.shape[0])[:size]
+                rows = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 1), i), n)[:size]
                 xs, ys = x[rows], y[rows]
             gradient = jax.grad(lambda p: objective(apply(p, xs), ys))(params)
             updates, opt_state = optimizer.update(gradient, opt_state, params)
@@ -295,31 +312,36 @@ def _advance(apply: Any, optimizer: Any, objective: Any, size: int) -> Callable[
 
         return jax.lax.fori_loop(start, start + count, body, (params, opt_state))
 
-    return advance
+    if seeds is None:
+        return jax.jit(advance)
+    return jax.jit(jax.vmap(advance, in_axes=(0, 0, 0 if keyed else None, None, None, None, None)))
 
 
-def _look(apply: Any, objective: Any, x: Array, y: Array, x_test: Any, kernel_inputs: Any) -> Callable[[Any], Any]:
+def _look(apply: Any, loss: Any, half: bool, n: int, seeds: int | None) -> Callable[..., Any]:
     """What is logged at one moment."""
-    x_test = None if x_test is None else jnp.asarray(x_test)
-    kernel_inputs = None if kernel_inputs is None else jnp.asarray(kernel_inputs)
+    objective = _objective(loss, half, n)
 
-    def look(params: Any) -> Any:
+    def look(params: Any, x: Array, y: Array, x_test: Any, kernel_inputs: Any) -> Any:
         f = apply(params, x)
         test = None if x_test is None else apply(params, x_test)
         kernel = None if kernel_inputs is None else empirical_ntk(apply, params, kernel_inputs, output="trace")
         return objective(f, y), f, test, kernel
 
-    return look
-
-
-def _over_seeds(fn: Callable[..., Any], seeds: int | None, axes: tuple[int | None, ...]) -> Callable[..., Any]:
-    """The compiled function, over the seeds' axis of its leading arguments."""
     if seeds is None:
-        return jax.jit(fn)
-    if len(axes) == 1:
-        return jax.jit(jax.vmap(fn, in_axes=axes))
-    return jax.jit(lambda p, s, k, start, count, x, y: jax.vmap(
-        lambda p, s, k: fn(p, s, k, start, count, x, y), in_axes=axes)(p, s, k))  # fmt: skip
+        return jax.jit(look)
+    return jax.jit(jax.vmap(look, in_axes=(0, None, None, None, None)))
+
+
+_kept = lru_cache(maxsize=64)(lambda make, *arguments: make(*arguments))
+
+
+def _compiled(make: Callable[..., Any], *arguments: Any) -> Any:
+    """The compiled function, kept for the next run of the same network with other data or another learning rate."""
+    try:
+        hash(arguments)
+    except TypeError:
+        return make(*arguments)
+    return _kept(make, *arguments)
 
 
 def _unstacked(log: TrainingLog, seeds: int | None) -> list[Any]:
