@@ -7,6 +7,7 @@ its matrix products, from which ``limit_flops`` counts the least work of the str
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -64,7 +65,7 @@ def fcn(width: int, depth: int, samples: int, outputs: int, columns: int = 32) -
     """``depth`` hidden relu layers with biases."""
     rng = np.random.default_rng(0)
     sizes = [columns, *[width] * depth, outputs]
-    pairs = list(zip(sizes[:-1], sizes[1:]))
+    pairs = list(itertools.pairwise(sizes))
     params = [(_normal(rng, k, m), _normal(rng, m)) for k, m in pairs]
 
     def f(params: Any, x: Any) -> Any:
@@ -89,7 +90,7 @@ def cnn(side: int, channels: int, samples: int, outputs: int, depth: int = 3) ->
     """``depth`` relu layers of 3 x 3 convolutions with biases, the mean over pixels, a dense layer."""
     rng = np.random.default_rng(1)
     sizes = [3, *[channels] * depth]
-    pairs = list(zip(sizes[:-1], sizes[1:]))
+    pairs = list(itertools.pairwise(sizes))
     params = {
         "convs": [(_normal(rng, 3, 3, k, m), _normal(rng, m)) for k, m in pairs],
         "w": _normal(rng, channels, outputs),
@@ -142,7 +143,7 @@ def resnet(samples: int, outputs: int, side: int = 32, channels: tuple[int, ...]
 
     def f(params: Any, x: Any) -> Any:
         x = relu(unit(params["stem"], x))
-        for p, stride in zip(params["blocks"], strides):
+        for p, stride in zip(params["blocks"], strides, strict=False):
             branch = unit(p["second"], relu(unit(p["first"], x, stride)))
             short = unit(p["short"], x, stride) if "short" in p else x
             x = relu((short + branch) * math.sqrt(0.5))
@@ -238,7 +239,7 @@ def pinn(width: int = 500, depth: int = 3, samples: int = 300) -> Model:
     """u_tt - u_xx + sin u of a tanh network u(t, x), by nested derivatives."""
     rng = np.random.default_rng(5)
     sizes = [2, *[width] * depth, 1]
-    pairs = list(zip(sizes[:-1], sizes[1:]))
+    pairs = list(itertools.pairwise(sizes))
     params = [(_normal(rng, k, m), _normal(rng, m)) for k, m in pairs]
 
     def u(params: Any, point: Any) -> Any:

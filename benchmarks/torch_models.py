@@ -8,9 +8,8 @@ from typing import Any
 
 import models
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch.func import jacrev, vmap
-
 
 
 def _tensor(array: Any) -> torch.Tensor:

@@ -4,8 +4,9 @@
     python tools/reference_env.py                    all of them (about two minutes)
     python tools/reference_env.py neural-tangents    one, and print its Python
 
-neural-tangents 0.6.5, the last release, runs untouched on JAX 0.4.16 to 0.5.3, its fastest method up to 0.4.25: that JAX
-with a NumPy and a SciPy of its time is its environment. torch has one of its own. They lie in _build/venv-reference-*
+neural-tangents 0.6.5, the last release, runs untouched on JAX 0.4.16 to 0.5.3, its fastest method up to 0.4.25: that
+JAX with a NumPy and a SciPy of its time is its environment. torch has one of its own. They lie in
+_build/venv-reference-*
 and are made anew when this file changes. Neither is needed by the package or its tests.
 """
 
