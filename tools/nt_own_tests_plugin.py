@@ -116,7 +116,6 @@ def pytest_collection(session):
         if name.split(".")[0] in ("tests", "examples") and vars(module).get("jax") is jax:
             module.jax = overlay(jax, {"tree_map": jax.tree_util.tree_map})
 
-
             if hasattr(module, "_get_f_and_eqn"):
                 module._get_f_and_eqn = completed(module._get_f_and_eqn)
 
