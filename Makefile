@@ -10,7 +10,7 @@ VENV := .venv/bin
 PYTHON3 := $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help book test check execute full lab serve lock address data clean needs-python python ready
+.PHONY: help book test check execute full lab serve lock address data benchmark clean needs-python python ready
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -59,6 +59,9 @@ lock: needs-python ## resolve requirements.txt anew (needs uv)
 
 address: python ## write the repository's address of pyproject.toml into every file that shows it
 	@$(VENV)/python tools/address.py
+
+benchmark: python ## time the empirical NTK against other libraries, in environments of their own
+	@$(VENV)/python benchmarks/entk.py $(ARGS)
 
 clean: ## remove what was built; the environments stay (rm -r .venv node_modules removes them)
 	rm -rf _build build dist .pytest_cache .ruff_cache .hypothesis

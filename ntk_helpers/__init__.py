@@ -1,7 +1,7 @@
 """Neural tangent kernels: infinite-width limits, finite networks, training, on current JAX.
 
 The public names are re-exported here; import the package as ``import ntk_helpers as nh``.
-Names of ``bookkit`` (claims, figures, data sets) load when first used, so that importing the package
+Names of ``bookkit`` (claims, figures, data sets) and of training load when first used, so that importing the package
 imports neither matplotlib nor optax nor scikit-learn.
 """
 
@@ -27,15 +27,53 @@ from ntk_helpers.finite import (
     tangent_kernel,
 )
 from ntk_helpers.limits import (
+    CriticalSmoothness,
     DualActivation,
+    EmpiricalSpectrum,
     Kernels,
     KernelState,
+    LabelSmoothness,
+    PowerLaw,
+    SphereSpectrum,
     activation_layer,
+    arc_cosine,
+    critical_smoothness,
     dense_layer,
     dual_activation,
+    empirical_spectrum,
     fcn_kernel,
+    fit_power_law,
+    harmonic_energy,
+    harmonic_multiplicity,
     input_layer,
+    interpolation_sums,
     kernels,
+    label_smoothness,
+    sphere_grid,
+    sphere_spectrum,
+    zonal_kernel,
+)
+from ntk_helpers.predict import (
+    EnsembleMoments,
+    GPPosterior,
+    KernelSpectrum,
+    Prediction,
+    PSDSolution,
+    RiskCurve,
+    critical_learning_rate,
+    ensemble_descent,
+    ensemble_flow,
+    flow_risk,
+    gp_posterior,
+    gradient_descent,
+    gradient_flow,
+    kernel_ridge,
+    kernel_spectrum,
+    loss_factor,
+    ridge_risk,
+    sample_gp,
+    solve_psd,
+    squared_loss,
 )
 
 try:
@@ -45,6 +83,7 @@ except _PackageNotFoundError:  # run from a checkout that is not installed, as o
 
 # name -> module it lives in; loaded on first use
 _LAZY: dict[str, str] = {
+    **dict.fromkeys(("TrainingLog", "train"), "ntk_helpers.predict.training"),
     **dict.fromkeys(("ClaimFailed", "chapter", "claim", "claims_table", "not_run"), "ntk_helpers.bookkit.claims"),
     **dict.fromkeys(("configure", "progress", "scale"), "ntk_helpers.bookkit.scale"),
     **dict.fromkeys(("SliceOver", "stage"), "ntk_helpers.bookkit.stages"),
@@ -87,15 +126,52 @@ __all__ = [
     "sample_outputs",
     "tangent_kernel",
     # limits
+    "CriticalSmoothness",
     "DualActivation",
+    "EmpiricalSpectrum",
     "KernelState",
     "Kernels",
+    "LabelSmoothness",
+    "PowerLaw",
+    "SphereSpectrum",
     "activation_layer",
+    "arc_cosine",
+    "critical_smoothness",
     "dense_layer",
     "dual_activation",
+    "empirical_spectrum",
     "fcn_kernel",
+    "fit_power_law",
+    "harmonic_energy",
+    "harmonic_multiplicity",
     "input_layer",
+    "interpolation_sums",
     "kernels",
+    "label_smoothness",
+    "sphere_grid",
+    "sphere_spectrum",
+    "zonal_kernel",
+    # predict
+    "EnsembleMoments",
+    "GPPosterior",
+    "KernelSpectrum",
+    "PSDSolution",
+    "Prediction",
+    "RiskCurve",
+    "critical_learning_rate",
+    "ensemble_descent",
+    "ensemble_flow",
+    "flow_risk",
+    "gp_posterior",
+    "gradient_descent",
+    "gradient_flow",
+    "kernel_ridge",
+    "kernel_spectrum",
+    "loss_factor",
+    "ridge_risk",
+    "sample_gp",
+    "solve_psd",
+    "squared_loss",
     *_LAZY,
 ]
 

@@ -108,6 +108,12 @@ def _wrap_init(fun: Callable[..., Any]) -> Any:
     return _linear_util.wrap_init(fun, debug_info=jax.api_util.debug_info("linearize", fun, (), {}))
 
 
+def _flops(f: Callable[..., Any], optimize: bool, *args: Any, **kwargs: Any) -> float:
+    """Floating-point operations that XLA counts, which ``NtkImplementation.AUTO`` compares."""
+    lowered = jax.jit(f).lower(*args, **kwargs)
+    return (lowered.compile() if optimize else lowered).cost_analysis()["flops"]
+
+
 def _size(a: Any) -> int:
     """``jnp.size`` that also takes what ``jax.eval_shape`` returns."""
     return math.prod(a.shape)
@@ -160,6 +166,7 @@ PATCHES: tuple[Patch, ...] = (
     ),
     Patch(f"{_SRC}.empirical", "ad.config", "its extra checks use functions that are gone", lambda: _NO_CHECKS),
     Patch(f"{_SRC}.empirical", "lu.wrap_init", "a program without a description is deprecated", lambda: _wrap_init),
+    Patch(f"{_SRC}.empirical", "_get_flops", "cost_analysis returns a dictionary, no longer a list", lambda: _flops),
     Patch(f"{_SRC}.empirical", "jnp.size", "no longer takes a ShapeDtypeStruct", lambda: _size),
     Patch(f"{_SRC}.empirical", "jnp.dtype", "taking the dtype of an array so is deprecated", lambda: _dtype),
     Patch(f"{_SRC}.empirical", "core.Var", _MOVED, lambda: jax.extend.core.Var),

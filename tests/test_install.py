@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -35,9 +36,10 @@ def oldest(tool):
 
 
 def in_python(python, code, **options):
-    done = subprocess.run(
-        [str(python), "-W", "error", "-c", code], capture_output=True, text=True, check=False, **options
-    )
+    # The packages of that environment alone, whatever the path of this one is.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [str(python), "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

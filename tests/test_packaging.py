@@ -38,7 +38,7 @@ def archive(tmp_path_factory):
     for name in ("ntk_helpers", "book", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for path in ROOT.iterdir():
-        if path.is_file():
+        if path.is_file() and path.name != ".git":  # a file where the checkout is a worktree
             shutil.copy(path, folder)
     (folder / "tests").mkdir()
     shutil.copy(__file__, folder / "tests")

@@ -34,6 +34,12 @@ def stored_results(chapter: str | None = None) -> None:
         emit(f"No full-scale results are stored for chapter {name} yet. {how}")
         return
     where = f"{stored['label']}: {stored['device']}, {stored['seconds'] / 60:.3g} minutes, commit {stored['commit']}"
+    config = stored.get("config_name", "full")
+    if config != "full":  # measured on a smaller machine, with the sizes of another configuration
+        how = (
+            f"The sizes are those of the configuration {config!r}: `python tools/run_full.py {name} --config {config}` "
+            f"measures them again, and `make full CHAPTER={number}` measures at full size."
+        )
     lines, rows = [where], []
     for record in stored["claims"]:
         here = current.records.get(record["id"]) if name == current.chapter else None

@@ -154,7 +154,9 @@ def sample_fcn_law(
 
     Args:
         x: inputs, one a row, shape ``(N, d_in)``.
-        key: a JAX random key of any kind; draws do not depend on ``batch_size``.
+        key: a JAX random key of any kind. Draws depend on ``batch_size`` no more than rounding does; where one input's
+            activations are a combination of the others' (repeated inputs), rounding chooses R among its equals, and
+            only the law is the same.
         n_networks: number m of networks.
         width: units n in each hidden layer, or ``depth`` numbers.
         depth: number of hidden layers.

@@ -1,17 +1,44 @@
 """What infinite width says, as plain functions of inputs: kernels and their building blocks."""
 
 from ntk_helpers.limits.duals import DualActivation, dual_activation
+from ntk_helpers.limits.empirical_spectrum import EmpiricalSpectrum, PowerLaw, empirical_spectrum, fit_power_law
 from ntk_helpers.limits.fcn import fcn_kernel
+from ntk_helpers.limits.harmonics import harmonic_energy, sphere_grid
+from ntk_helpers.limits.interpolation import (
+    CriticalSmoothness,
+    LabelSmoothness,
+    critical_smoothness,
+    interpolation_sums,
+    label_smoothness,
+)
 from ntk_helpers.limits.layers import Kernels, KernelState, activation_layer, dense_layer, input_layer, kernels
+from ntk_helpers.limits.sphere import SphereSpectrum, harmonic_multiplicity, sphere_spectrum
+from ntk_helpers.limits.zonal import arc_cosine, zonal_kernel
 
 __all__ = [
+    "CriticalSmoothness",
     "DualActivation",
+    "EmpiricalSpectrum",
     "KernelState",
     "Kernels",
+    "LabelSmoothness",
+    "PowerLaw",
+    "SphereSpectrum",
     "activation_layer",
+    "arc_cosine",
+    "critical_smoothness",
     "dense_layer",
     "dual_activation",
+    "empirical_spectrum",
     "fcn_kernel",
+    "fit_power_law",
+    "harmonic_energy",
+    "harmonic_multiplicity",
     "input_layer",
+    "interpolation_sums",
     "kernels",
+    "label_smoothness",
+    "sphere_grid",
+    "sphere_spectrum",
+    "zonal_kernel",
 ]

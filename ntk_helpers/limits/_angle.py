@@ -8,6 +8,7 @@ replace the library functions, because XLA vectorizes polynomials on CPU and doe
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from functools import lru_cache
 
 import jax
@@ -23,22 +24,35 @@ def _coefficients(degree: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     r"""Coefficients, lowest first, of A and B on 0 <= u = s^2 <= 1/2, where s = sin(theta / 2).
 
     A(u) = theta / s and B(u) = [theta (1 - cos(theta)) - (theta - sin(theta))] / s^3. Their power series follow from
-    theta = 2 asin(s), sin(theta) = 2 s sqrt(1 - s^2) and those of asin(s) and sqrt(1 - u); they are summed at Chebyshev
-    points, where they converge like 2^-k, and interpolated: the error falls like 5.8^-degree, because the singularity
-    nearest to the interval is at u = 1.
+    theta = 2 asin(s), sin(theta) = 2 s sqrt(1 - s^2) and those of asin(s) and sqrt(1 - u); their terms fall like 2^-k.
+    The Chebyshev series of their sums is cut at ``degree``: the error falls like 5.8^-degree, because the singularity
+    nearest to the interval is at u = 1. In fractions, because in floating point the large coefficients that cancel
+    would leave several eps, and other ones on another machine.
     """
-    nodes = 0.25 * (1 + np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1)))
-    angle, excess = np.zeros_like(nodes), np.zeros_like(nodes)  # A, and (theta - sin(theta)) / s^3
-    central, half = 1.0, 1.0  # binom(2k, k) / 4^k and (-1)^k binom(1/2, k)
+    angle, excess = [], []  # A, and (theta - sin(theta)) / s^3
+    central, half = Fraction(1), Fraction(1)  # binom(2k, k) / 4^k and (-1)^k binom(1/2, k)
     for k in range(70):
-        angle += 2 * central / (2 * k + 1) * nodes**k
+        angle.append(2 * central / (2 * k + 1))
         if k > 0:
-            excess += 2 * (central / (2 * k + 1) - half) * nodes ** (k - 1)
-        central *= (2 * k + 1) / (2 * k + 2)
-        half *= (2 * k - 1) / (2 * k + 2)
-    chebyshev = np.polynomial.Chebyshev
-    fits = (chebyshev.fit(nodes, values, degree, domain=(0.0, 0.5)) for values in (angle, 2 * angle - excess))
-    return tuple(tuple(map(float, f.convert(kind=np.polynomial.Polynomial, domain=(-1, 1)).coef)) for f in fits)
+            excess.append(2 * (central / (2 * k + 1) - half))
+        central *= Fraction(2 * k + 1, 2 * k + 2)
+        half *= Fraction(2 * k - 1, 2 * k + 2)
+    rest = [2 * a - e for a, e in zip(angle, excess, strict=False)]
+    return tuple(tuple(map(float, _economized(series, degree))) for series in (angle, rest))
+
+
+def _economized(series: list[Fraction], degree: int) -> list[Fraction]:
+    """A polynomial on [0, 1/2], by its coefficients, with its Chebyshev series cut at ``degree``."""
+    # u = cos(p / 2)^2 / 2, cos(p / 2)^2k = 4^-k sum_j binom(2k, k - j) cos(j p) over j of both signs, T_j = cos(j p)
+    result = [Fraction(0)] * (degree + 1)
+    before, now = [1], [-1, 4]  # T_0 and T_1 in u; T_(j+1) = 2 (4 u - 1) T_j - T_(j-1)
+    for j in range(degree + 1):
+        weight = sum(c * math.comb(2 * k, k - j) / Fraction(8) ** k for k, c in enumerate(series) if k >= j)
+        for power, coefficient in enumerate(before):
+            result[power] += (2 if j else 1) * weight * coefficient
+        after = [8 * high - 2 * c - low for high, c, low in zip([0, *now], [*now, 0], [*before, 0, 0], strict=True)]
+        before, now = now, after
+    return result
 
 
 def _polynomial(coefficients: tuple[float, ...], u: jax.Array) -> jax.Array:

@@ -1,1 +1,34 @@
-"""To be written."""
+"""What training does: kernel regression, gradient flow in function space, ensembles, learning curves, real training.
+
+``training`` needs optax and is imported where ``nh.train`` is first used.
+"""
+
+from ntk_helpers.predict.ensembles import EnsembleMoments, ensemble_descent, ensemble_flow, sample_gp
+from ntk_helpers.predict.flow import gradient_descent, gradient_flow
+from ntk_helpers.predict.losses import critical_learning_rate, loss_factor, squared_loss
+from ntk_helpers.predict.regression import GPPosterior, Prediction, gp_posterior, kernel_ridge
+from ntk_helpers.predict.risk import RiskCurve, flow_risk, ridge_risk
+from ntk_helpers.predict.solves import KernelSpectrum, PSDSolution, kernel_spectrum, solve_psd
+
+__all__ = [
+    "EnsembleMoments",
+    "GPPosterior",
+    "KernelSpectrum",
+    "PSDSolution",
+    "Prediction",
+    "RiskCurve",
+    "critical_learning_rate",
+    "ensemble_descent",
+    "ensemble_flow",
+    "flow_risk",
+    "gp_posterior",
+    "gradient_descent",
+    "gradient_flow",
+    "kernel_ridge",
+    "kernel_spectrum",
+    "loss_factor",
+    "ridge_risk",
+    "sample_gp",
+    "solve_psd",
+    "squared_loss",
+]

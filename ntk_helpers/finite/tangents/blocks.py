@@ -42,8 +42,8 @@ class Block:
         window: of a convolution, where ``a`` holds images.
     """
 
-    a: jax.Array
-    b: jax.Array
+    a: Any  # arrays; what transformations put in their place while they rebuild a block is none
+    b: Any
     index_size: int | None = None
     window: Window | None = None
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ntk_helpers.finite.tangents.blocks import Mode
 from ntk_helpers.finite.tangents.gradients import piece_bytes
 from ntk_helpers.finite.tangents.ir import Graph, Op, subgraph
-from ntk_helpers.finite.tangents.layout import Form, form_of, keeps_window, overlap
+from ntk_helpers.finite.tangents.layout import Form, cotangent_key, form_of, keeps_window, overlap
 from ntk_helpers.finite.tangents.trace import Program, Use
 
 __all__ = ["Group", "LeafPlan", "Order", "Sizes", "op_flops", "plan_leaves"]
@@ -71,6 +71,8 @@ class LeafPlan:
         groups: for each side, the uses by layout.
         how: how they meet.
         windowed: the operands stay images; their patches are not formed.
+        joined: number of the leaf that this one, a bias, is added to: it is one more row of that weight, with the
+            operand one.
         flops, bytes: of the contraction.
     """
 
@@ -83,6 +85,7 @@ class LeafPlan:
     flops: float
     bytes: float
     windowed: bool = False
+    joined: int | None = None
 
 
 def _group_uses(uses: Sequence[Use]) -> list[Group] | str:
@@ -97,7 +100,7 @@ def _group_uses(uses: Sequence[Use]) -> list[Group] | str:
     for members in by_layout.values():
         merged: dict[Any, list[int]] = {}
         for i, (use, form) in enumerate(members):
-            ref = use.op.inputs[use.product.operand]
+            ref = None if use.product.operand is None else use.op.inputs[use.product.operand]
             key = (
                 use.path,
                 ref,
@@ -204,7 +207,50 @@ def plan_leaves(programs: Sequence[Program], leaf_sizes: Sequence[int], sizes: S
             plans.append(LeafPlan(leaf, "leaf", "jacobian", reason, ((), ()), (), flops, moved))
             continue
         plans.append(_choose(leaf, (first, second), how, sizes))
-    return plans
+    return _join_biases(plans, programs, sizes)
+
+
+def _join_biases(plans: Sequence[LeafPlan], programs: Sequence[Program], sizes: Sizes) -> list[LeafPlan]:
+    """Let each bias share the cotangents of the weight that it is added to, if there is one."""
+    partners = {}
+    for plan in plans:
+        if _joinable(plan):
+            keys = tuple(cotangent_key(side[0].uses[0], side[0].forms[0]) for side in plan.groups)
+            partners.setdefault(keys, plan)
+    result = []
+    for plan in plans:
+        summands = [program.summands.get(plan.leaf) for program in programs]
+        if plan.way == "direct" and None not in summands:
+            groups = [_group_uses([use]) for use in summands]
+            if not any(isinstance(side, str) for side in groups):
+                keys = tuple(cotangent_key(side[0].uses[0], side[0].forms[0]) for side in groups)
+                partner = partners.pop(keys, None)  # one bias for each weight
+                if partner is not None:
+                    flops = 2.0 * sizes.sample_pairs
+                    plan = dataclasses.replace(
+                        plan,
+                        order=partner.order,
+                        groups=(tuple(groups[0]), tuple(groups[1])),
+                        how=(("same",),),
+                        flops=flops,
+                        bytes=0.0,
+                        joined=partner.leaf,
+                    )
+        result.append(plan)
+    return result
+
+
+def _joinable(plan: LeafPlan) -> bool:
+    """Whether a bias may become one more row of this weight: it is used once, at one position."""
+    if plan.order == "leaf" or plan.windowed or plan.how != (("same",),):
+        return False
+    return all(
+        len(side[0].merged) == len(side[0].uses) == 1
+        and side[0].shape[:2] == (1, 1)
+        and not side[0].forms[0].index
+        and not side[0].uses[0].path
+        for side in plan.groups
+    )
 
 
 def _choose(

@@ -36,7 +36,7 @@ jax.tree_util.register_dataclass(Factors, data_fields=["operands", "weights", "t
 
 def tap_places(uses: Sequence[Use]) -> list[tuple[tuple[Op, ...], Op]]:
     """The operations to tap, each once: a sum of parameters has one tap for all of them."""
-    return list(dict.fromkeys((use.path, use.op) for use in uses))
+    return list(dict.fromkeys((use.path, use.tap) for use in uses))
 
 
 def _read(env: dict[int, Any], ref: Ref) -> Any:
@@ -82,7 +82,13 @@ def _operands(analysis: Analysis, env: dict[int, Any], uses: Sequence[Use], dept
         if len(use.path) > depth:
             inner.setdefault(use.path[depth], []).append(use)
         else:
-            records[use] = (_read(env, use.op.inputs[use.product.operand]), _factor(env, use.view.scales))
+            position = use.product.operand
+            operand = (
+                jnp.ones((), use.op.eqn.outvars[0].aval.dtype)
+                if position is None
+                else _read(env, use.op.inputs[position])
+            )
+            records[use] = (operand, _factor(env, use.view.scales))
     for op, group in inner.items():
         for use, (operand, weight) in zip(group, _scan_operands(analysis, env, op, group, depth), strict=True):
             records[use] = (operand, _times(weight, _factor(env, use.view.outer_scales[depth])))

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from ntk_helpers.finite.tangents.trace import Use
 from ntk_helpers.finite.tangents.views import Digit, join
 
-__all__ = ["Form", "Signature", "arrange", "form_of", "keeps_window", "overlap"]
+__all__ = ["Form", "Signature", "arrange", "cotangent_key", "form_of", "keeps_window", "overlap"]
 
 # role of each digit of the parameter, sorted: what it takes for two uses to have the same g, k and m
 Signature = tuple[tuple[Digit, str], ...]
@@ -171,6 +171,21 @@ def _ordered(value: jax.Array, axes: Sequence[Sequence[Digit | str]], blocks: An
     return value.reshape([form.size(block) for block in blocks])
 
 
+def cotangent_key(use: Use, form: Form) -> tuple[Any, ...]:
+    """Equal for two uses whose arranged cotangents are the same array, up to their scales."""
+    places = {label: i for i, label in enumerate((*form.groups, *form.times, *form.frees))}
+
+    def place(label: Digit | str) -> tuple[Any, ...]:
+        reversed_ = isinstance(label, Digit) and label.reversed
+        return places.get(label, -1), form.size([label]), reversed_
+
+    axes = [tuple(place(label) for label in axis if form.size([label]) > 1) for axis in form.result]
+    # only the order of the places counts, not those of axes of size 1
+    order = {p: i for i, p in enumerate(sorted({entry[0] for axis in axes for entry in axis}))}
+    ranked = tuple(tuple((order[p], *rest) for p, *rest in axis) for axis in axes)
+    return use.path, use.tap, form.shape[0], form.shape[1], ranked
+
+
 def keeps_window(use: Use, form: Form) -> bool:
     """Whether the operand may stay an image under a moving window: groups and positions in their natural order."""
     window = use.product.window
@@ -181,11 +196,19 @@ def keeps_window(use: Use, form: Form) -> bool:
 
 
 def arrange(
-    use: Use, form: Form, operand: Any, weight: Any, tap: jax.Array, *, windowed: bool = False
+    use: Use,
+    form: Form,
+    operand: Any,
+    weight: Any,
+    tap: jax.Array,
+    *,
+    windowed: bool = False,
+    scale_operand: bool = False,
 ) -> tuple[jax.Array, jax.Array]:
     """A, shape (G, T, K), and B, shape (O, G, T, M), of one example.
 
-    A is (G, T) of integers for a look-up, and the image (G, samples, spatial axes, K) if it stays under a window.
+    A is (G, T) of integers for a look-up, and the image (G, samples, spatial axes, K) if it stays under a window. The
+    number ``weight`` that scales the parameter goes into B, or into A.
     """
     if windowed:
         a = use.product.window.arrange(jnp.asarray(operand))
@@ -202,7 +225,9 @@ def arrange(
     def cotangent(value: jax.Array) -> jax.Array:
         return _ordered(value, form.result, (form.groups, form.times, form.frees), form)
 
-    if weight is not None:
+    if weight is not None and scale_operand:
+        a = a * weight
+    elif weight is not None:
         weight = jnp.asarray(weight)
         tap = tap * weight.reshape(1, *weight.shape, *([1] * (tap.ndim - 1 - weight.ndim)))
     return a, jax.vmap(cotangent)(tap)

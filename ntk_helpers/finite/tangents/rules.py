@@ -62,7 +62,7 @@ class Product:
     alone is summed over. Each axis of ``view`` and each string of one must be in the other or be summed over.
 
     Attributes:
-        operand: position of the other operand.
+        operand: position of the other operand; None for the number one.
         operand_axes: labels of its axes, after ``prepare``.
         result_axes: labels of the axes of the result.
         sizes: sizes of the string labels.
@@ -73,7 +73,7 @@ class Product:
             nothing. Its axes are string labels.
     """
 
-    operand: int
+    operand: int | None
     operand_axes: tuple[tuple[int | str, ...], ...]
     result_axes: tuple[tuple[int | str, ...], ...]
     sizes: dict[str, int]

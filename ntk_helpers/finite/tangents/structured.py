@@ -20,7 +20,9 @@ from ntk_helpers.finite.tangents.trace import Program, Use, trace_program
 
 __all__ = ["Plan", "estimate", "make_plan", "structured_kernel"]
 
-# A symmetric kernel is computed in strips when it has at least this many rows; fewer are not worth the extra calls.
+# A symmetric kernel is computed in strips where its contraction takes at least this many operations, and the products
+# of gradients where they have at least this many rows; less is not worth the extra calls.
+STRIP_FLOPS = 4e6
 STRIP_ROWS = 128
 
 
@@ -79,12 +81,14 @@ def _factors(
     program = plan.programs[side]
     tapped = [entry.leaf for entry in plan.leaves if entry.order == "leaf"]
     groups = {entry.leaf: entry.groups[side] for entry in plan.leaves if entry.order != "leaf"}
+    biases = {entry.joined: entry.leaf for entry in plan.leaves if entry.joined is not None}
+    joint = {*biases, *biases.values()}
     windowed = {entry.leaf for entry in plan.leaves if entry.windowed}
     uses = [use for entry in groups.values() for group in entry for use in group.uses]
     forms: dict[Use, Form] = {}
     for group in (group for entry in groups.values() for group in entry):
         forms.update(zip(group.uses, group.forms, strict=True))
-    places = {(path, op): i for i, (path, op) in enumerate(tap_places(uses))}
+    places = {place: i for i, place in enumerate(tap_places(uses))}
     trained = [leaves[i] for i in model.trainable]
     outputs = _count(program)
     cotangents = jnp.eye(outputs, dtype=program.out_dtype).reshape(outputs, *program.out_shape)
@@ -93,11 +97,17 @@ def _factors(
         factors = example_factors(program, leaves, example, trained, uses, tapped, cotangents)
         rows = {}
         for use, operand, weight in zip(uses, factors.operands, factors.weights, strict=True):
-            tap = factors.taps[places[use.path, use.op]]
-            rows[use] = arrange(use, forms[use], operand, weight, tap, windowed=use.leaf in windowed)
+            tap = factors.taps[places[use.path, use.tap]]
+            options = {"windowed": use.leaf in windowed, "scale_operand": use.leaf in joint}
+            rows[use] = arrange(use, forms[use], operand, weight, tap, **options)
         result: dict[int, Any] = {
-            leaf: [_merged_block(group, rows, leaf in windowed) for group in entry] for leaf, entry in groups.items()
+            leaf: [_merged_block(group, rows, leaf in windowed) for group in entry]
+            for leaf, entry in groups.items()
+            if leaf not in biases.values()
         }
+        for leaf, bias in biases.items():
+            (block,), one_more = result[leaf], rows[groups[bias][0].uses[0]][0]
+            result[leaf] = [Block(jnp.concatenate([block.a, one_more.astype(block.a.dtype)], axis=-1), block.b)]
         for leaf, gradient in zip(tapped, factors.leaves, strict=True):
             result[leaf] = gradient.reshape(outputs, -1)
         return result
@@ -126,10 +136,13 @@ def structured_kernel(
     second = first if mirrored else _factors(plan, 1, models[1], leaves, x1 if x2 is None else x2)
 
     # Gradients of single examples are formed once; the other factors are cut into strips first.
-    products = [entry for entry in plan.leaves if entry.order == "product" and entry.how]
-    others = [entry for entry in plan.leaves if entry.order != "product"]
+    apart = [entry for entry in plan.leaves if entry.joined is None]
+    products = [entry for entry in apart if entry.order == "product" and entry.how]
+    others = [entry for entry in apart if entry.order != "product"]
+    work = sum(entry.flops for entry in others)
+    strips = 4 if mirrored and work >= STRIP_FLOPS else 1
     height = counts[0] * (plan.sizes.o1 if mode.output != "trace" else 1)
-    strips = 4 if mirrored and height >= STRIP_ROWS else 1
+    product_strips = 4 if mirrored and height >= STRIP_ROWS else 1
 
     def compute(rows: slice, columns: slice) -> Any:
         total: Any = 0.0
@@ -148,7 +161,7 @@ def structured_kernel(
         total = symmetric(compute, counts[0], strips, mode) if strips > 1 else compute(*whole)
     for entry in products:
         blocks = first[entry.leaf], second[entry.leaf]
-        total = total + contract_blocks(*blocks, entry.how, entry.order, mode, strips)
+        total = total + contract_blocks(*blocks, entry.how, entry.order, mode, product_strips)
     if isinstance(total, float):  # f does not depend on any parameter
         shape = [plan.sizes.n1, *([] if mode.same else [plan.sizes.n2])]
         outs = {"full": [plan.sizes.o1, plan.sizes.o2], "diagonal": [plan.sizes.o1], "trace": []}[mode.output]

@@ -25,13 +25,18 @@ _SUMS = {"add": 1.0, "add_any": 1.0, "sub": -1.0}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Use:
-    """One use of a parameter: the operation (inside ``path`` of scans), how the parameter and the operand enter it."""
+    """One use of a parameter: the operation (inside ``path`` of scans), how the parameter and the operand enter it.
+
+    ``tap`` is the operation whose result has the same cotangent, up to the scales of ``view``: the last of the sums
+    and scalings that follow, so that a bias and the weight it is added to are tapped once.
+    """
 
     leaf: int
     path: tuple[Op, ...]
     op: Op
     view: View
     product: Product
+    tap: Op
 
 
 @dataclasses.dataclass(eq=False)
@@ -42,6 +47,7 @@ class Analysis:
     tangents: set[int]
     uses: list[Use]
     bodies: dict[Op, Analysis]
+    added: dict[int, list[Use | None]] = dataclasses.field(default_factory=dict)  # each direct entry of a leaf
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +59,7 @@ class Program:
             trainable leaves.
         reasons: for each trainable leaf without structure, why.
         direct: for each leaf whose gradient is a by-product of the backward pass, why.
+        summands: for each of these that is added once, entry for entry, the sum as a use with the operand one.
         out_shape, out_dtype: of f for one example.
     """
 
@@ -60,6 +67,7 @@ class Program:
     tangent_inputs: tuple[int, ...]
     reasons: dict[int, str]
     direct: dict[int, str]
+    summands: dict[int, Use]
     out_shape: tuple[int, ...]
     out_dtype: Any
 
@@ -102,7 +110,55 @@ def trace_program(
         for view in terms.get(ref, ()) if not isinstance(ref, Const) else ():
             direct.setdefault(view.leaf, "is an output")
     _drop_mixed(analysis.uses, reasons, direct)
-    return Program(analysis, tangent_inputs, reasons, direct, out.shape, out.dtype)
+    settle = _settler(analysis)
+    analysis.uses = [settle(use) for use in analysis.uses]
+    summands = {
+        leaf: settle(entries[0])
+        for leaf, entries in analysis.added.items()
+        if leaf in direct and len(entries) == 1 and entries[0] is not None
+    }
+    return Program(analysis, tangent_inputs, reasons, direct, summands, out.shape, out.dtype)
+
+
+def _settler(analysis: Analysis) -> Callable[[Use], Use]:
+    """A function that moves the tap of a use past the sums and scalings by a number that follow its operation."""
+    graph, tangents = analysis.graph, analysis.tangents
+    producers = {out: op for op in graph.ops for out in op.outputs}
+    consumers: dict[int, list[Op]] = {}
+    for op in graph.ops:
+        for ref in op.inputs:
+            if not isinstance(ref, Const):
+                consumers.setdefault(ref, []).append(op)
+
+    def scales_of(op: Op, value: int) -> tuple[Any, ...] | None:
+        """The numbers by which an operation multiplies one operand, whatever the others are; None if it does more."""
+        if op.name in ("add", "add_any") or (op.name == "sub" and op.inputs[0] == value):
+            return ()
+        if op.name == "neg":
+            return (-1.0,)
+        position = op.inputs.index(value)
+        number = _number(graph, producers, tangents, op.inputs[1 - position]) if op.name in ("mul", "div") else None
+        if number is None or (op.name == "div" and position == 1):
+            return None
+        return (("inverse", number) if op.name == "div" else number,)
+
+    def settle(use: Use) -> Use:
+        if use.path:
+            return use
+        op, scales = use.tap, ()
+        while len(op.outputs) == 1 and op.outputs[0] not in graph.outputs:
+            (value,) = op.outputs
+            following = consumers.get(value, [])
+            here, there = graph.avals[value], graph.avals[following[0].outputs[0]] if following else None
+            if len(following) != 1 or (here.shape, here.dtype) != (there.shape, there.dtype):
+                break
+            factors = scales_of(following[0], value)
+            if factors is None:
+                break
+            op, scales = following[0], (*scales, *factors)
+        return dataclasses.replace(use, tap=op, view=views.scale(use.view, *scales))
+
+    return settle
 
 
 def _drop_mixed(uses: list[Use], reasons: dict[int, str], direct: dict[int, str]) -> None:
@@ -196,15 +252,26 @@ def _apply(
         reasons.setdefault(view.leaf, f"{answer} ('{op.name}')")
     elif isinstance(answer, Direct):
         direct.setdefault(view.leaf, answer.why)
+        result.added.setdefault(view.leaf, []).append(_summand(op, call, view, path))
     elif isinstance(answer, Product):
         if call.tangents[answer.operand]:
             reasons.setdefault(view.leaf, f"both operands of '{op.name}' depend on parameters")
         else:
-            result.uses.append(Use(view.leaf, path, op, answer.view or view, answer))
+            result.uses.append(Use(view.leaf, path, op, answer.view or view, answer, op))
     else:
         answers = [answer] if isinstance(answer, View) else list(answer)
         for out, new in zip(op.outputs, answers, strict=True):
             terms.setdefault(out, []).append(new)
+
+
+def _summand(op: Op, call: Call, view: View, path: tuple[Op, ...]) -> Use | None:
+    """A sum with a parameter, entry for entry, as a use whose operand is the number one."""
+    if path or op.name not in ("add", "add_any") or call.out_shapes[0] != view.shape:
+        return None
+    if any(digit.stride == 0 for axis in view.axes for digit in axis):
+        return None
+    ones = Product(operand=None, operand_axes=(), result_axes=tuple((i,) for i in range(len(view.shape))), sizes={})
+    return Use(view.leaf, path, op, view, ones, op)
 
 
 def _number(graph: Graph, producers: dict[int, Op], tangents: set[int], ref: Ref) -> Ref | None:
