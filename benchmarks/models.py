@@ -1,8 +1,8 @@
 """The networks of the empirical NTK benchmark, in plain JAX and NumPy, for any JAX from 0.4.25 on.
 
 ``build(name)`` gives a ``Model``: ``f(params, x)`` with outputs of shape (N, O), its parameters and inputs. They come
-from NumPy's generator with a fixed seed, so every environment measures the same numbers. ``PRODUCTS`` of a model lists
-its matrix products, from which ``limit_flops`` counts the least work of the structured way.
+from NumPy's generator with a fixed seed, so every environment measures the same numbers. ``products`` of a model lists
+its matrix products, from which ``gram_flops`` counts the work that follows the passes in the structured way.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ except ImportError:  # the environment of torch: parameters, inputs and counts n
 
 
 class Product(NamedTuple):
-    """A weight of ``k`` by ``m`` that meets an example at ``t`` positions."""
+    """A weight of ``k`` by ``m`` that meets an example at ``t`` positions; its rows cover a ``window`` of pixels."""
 
     t: int
     k: int
     m: int
+    window: int = 1
 
 
 class Model(NamedTuple):
@@ -43,6 +44,22 @@ class Model(NamedTuple):
     @property
     def samples(self) -> int:
         return self.x.shape[0]
+
+
+def gram_flops(model: Model) -> float:
+    """Operations from operands and cotangents to the kernel, each product in its cheapest order, as whole matrices.
+
+    Three orders: the inner products of operands and of cotangents; those of operands applied to the cotangents; the
+    gradients of each example. Inner products of the windows of a convolution are sums over those of single pixels.
+    """
+    n, o, total = model.samples, model.outputs, 0.0
+    for t, k, m, window in model.products:
+        operands = 2 * (n * t) ** 2 * k / window + ((n * t) ** 2 * window if window > 1 else 0)
+        gram = operands + 2 * (n * t * o) ** 2 * m
+        apply = operands + 2 * (n * t) ** 2 * o * m + 2 * (n * o) ** 2 * t * m
+        gradients = 2 * n * o * t * k * m + 2 * (n * o) ** 2 * k * m
+        total += min(gram, apply, gradients)
+    return total
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -101,7 +118,7 @@ def cnn(side: int, channels: int, samples: int, outputs: int, depth: int = 3) ->
             x = relu(_conv(x, w) + 0.1 * b)
         return _scaled(x.mean((1, 2)) @ params["w"], channels, 1.0)
 
-    products = [Product(side * side, 9 * k, m) for k, m in pairs] + [Product(1, channels, outputs)]
+    products = [Product(side * side, 9 * k, m, 9) for k, m in pairs] + [Product(1, channels, outputs)]
     name = f"cnn-{side}px-c{channels}-n{samples}-o{outputs}"
     return Model(name, f, params, _normal(rng, samples, side, side, 3), outputs, tuple(products))
 
@@ -117,7 +134,7 @@ def resnet(samples: int, outputs: int, side: int = 32, channels: tuple[int, ...]
     size = side
 
     def weight(window: int, k: int, m: int) -> dict[str, np.ndarray]:
-        products.append(Product(size * size, window * window * k, m))
+        products.append(Product(size * size, window * window * k, m, window * window))
         return {
             "w": _normal(rng, window, window, k, m),
             "scale": 1 + 0.1 * _normal(rng, m),

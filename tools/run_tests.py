@@ -33,6 +33,7 @@ STAGES: dict[str, list[list[str]]] = {
     "static": [
         tool("check_notebooks"),
         tool("scoreboard", "--check"),
+        tool("benchmarks_page", "--check"),
         tool("toc", "--check"),
         tool("address", "--check"),
         tool("references"),
