@@ -5,7 +5,9 @@ module imports it on the JAX that is installed, without TensorFlow. It copies no
 neural-tangents imports, the names it looks for are put into JAX's modules and then taken out again; names that it looks
 up later are replaced inside its own modules. ``PATCHES`` lists both, with reasons. JAX itself is afterwards as it was.
 
-Analytic kernels, ``predict``, ``monte_carlo_kernel_fn``, ``batch``, and all three methods of ``empirical_ntk_fn`` work.
+Analytic kernels, ``predict``, ``monte_carlo_kernel_fn``, ``batch``, and all methods of ``empirical_ntk_fn`` work: what
+neural-tangents' own tests say through this door stands in benchmarks/results/bridge.json and on the book's page "The
+bridge to neural-tangents, measured". For empirical kernels ``ntk_helpers.empirical_ntk`` is the faster way.
 ``nt.experimental`` (kernels of TensorFlow models) does not: using it raises ``ImportError``.
 
 This is the only file of the package that uses private parts of JAX.

@@ -126,6 +126,16 @@ def test_structured_derivatives_outside_jit():
     np.testing.assert_allclose(kernel, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def test_the_automatic_choice_of_a_method(capsys):
+    """It compares the operations that XLA counts, and prints them."""
+    init, apply, _ = architecture(stax.Erf(), width=2, depth=1)
+    params = init(jax.random.PRNGKey(1), X.shape)[1]
+    kernel = nt.empirical_ntk_fn(apply, implementation=nt.NtkImplementation.AUTO)(X, None, params)
+    expected = explicit_kernel(apply, params, jnp.array(X), jnp.array(X))[..., 0, 0]
+    np.testing.assert_allclose(kernel, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert capsys.readouterr().out.count("flops=") == 3
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_monte_carlo_kernels_average_to_the_nngp(seed):
     """One hidden layer: the expected covariance is the NNGP at every width."""

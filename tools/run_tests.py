@@ -37,6 +37,7 @@ STAGES: dict[str, list[list[str]]] = {
         tool("toc", "--check"),
         tool("address", "--check"),
         tool("references"),
+        tool("nt_own_tests_record", "--check"),
     ],
     # Compiling on one core takes most of the time. A whole file goes to one worker, which makes its fixtures once.
     # The models of Flax, which is in no lock (pyproject.toml says why), are tested by the weekly workflow.

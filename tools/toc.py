@@ -10,7 +10,7 @@ import book_map
 
 TOC = book_map.ROOT / "_toc.yml"
 FRONT = ["book/notation", "book/running"]
-BACK = ["book/scoreboard", "book/benchmarks", "book/numerics", "book/instructors", "book/bibliography"]
+BACK = ["book/scoreboard", "book/benchmarks", "book/numerics", "book/bridge", "book/instructors", "book/bibliography"]
 
 
 def render() -> str:
