@@ -19,8 +19,13 @@ from nt_own_tests import FILES, ROOT, VERSION, WORK, lines
 
 RECORD = ROOT / "benchmarks" / "results" / "bridge.json"
 PAGE = ROOT / "book" / "bridge.md"
-RUNS = {"locked": "the JAX of the lock", "oldest": "the oldest JAX", "reference": "its own JAX, without the bridge"}
+RUNS = {"locked": "the lock", "oldest": "the oldest supported", "reference": "its own, without the bridge"}
 OUTCOMES = ("passed", "failed", "skipped")
+KINDS = {
+    "plain": "all but structured derivatives",
+    "structured": "structured derivatives",
+    "rules": "their tables of rules",
+}
 
 OWN = "fails on its own JAX too"
 # What is looked for in "test: message", and what it means.
@@ -33,8 +38,8 @@ CAUSES = (
 
 
 def kind(file: str, structured: bool | None) -> str:
-    """The rules' tests are of the structured derivatives' own tables."""
-    return "structured" if structured or file == "tests/rules_test.py" else "plain"
+    """What a test is of; the rules are read by the structured derivatives alone."""
+    return "rules" if file == "tests/rules_test.py" else "structured" if structured else "plain"
 
 
 def tests_of(run: str) -> dict[str, dict]:
@@ -67,7 +72,7 @@ def summary(run: str, tests: dict[str, dict], reference: dict[str, dict]) -> dic
         if not notes:
             continue
         mine = [test for test in tests.values() if test["file"] == file]
-        entry = {"plain": zero(), "structured": zero(), "cpu_s": round(sum(test["seconds"] for test in mine))}
+        entry = {kind: zero() for kind in KINDS} | {"cpu_s": round(sum(test["seconds"] for test in mine))}
         if not mine:
             message = next((line["message"] for line in notes if "uncollected" in line), "")
             entry = {"not_run": f"needs {needs}" if needs else message.strip().splitlines()[-1]}
@@ -88,8 +93,7 @@ def summary(run: str, tests: dict[str, dict], reference: dict[str, dict]) -> dic
                 )
         files[file] = entry
     totals = {
-        name: {o: sum(entry[name][o] for entry in files.values() if name in entry) for o in OUTCOMES}
-        for name in ("plain", "structured")
+        name: {o: sum(entry[name][o] for entry in files.values() if name in entry) for o in OUTCOMES} for name in KINDS
     }
     for name, total in totals.items():
         own = sum(failure["kind"] == name and failure["cause"] == OWN for failure in failures)
@@ -126,25 +130,20 @@ def bridged(runs: dict) -> list[str]:
 
 def table(rows: list[list[object]]) -> str:
     head, *body = [[str(cell) for cell in row] for row in rows]
-    marks = ["---"] + ["---:"] * (len(head) - 1)
+    marks = ["---:" if i and all(row[i][:1].isdigit() for row in body[:1]) else "---" for i in range(len(head))]
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, marks, *body)) + "\n"
 
 
 def render(record: dict) -> dict[str, str]:
     """The tables of the page by name."""
     runs = record["runs"]
-    totals = [["", *(f"{RUNS[run]} ({runs[run]['versions']['jax']})" for run in runs)]]
-    for name, title in (("plain", "all but structured derivatives"), ("structured", "structured derivatives")):
-        for key, what in (
-            ("passed", "passed"),
-            ("failed", "failed"),
-            ("failed_on_its_own_jax_too", "of these, on its own JAX too"),
-            ("percent_passed", "percent passed"),
-            ("percent_passed_of_those_that_can", "percent passed of those that pass there"),
-            ("skipped", "skipped by the tests themselves"),
-        ):
-            values = [runs[run]["totals"][name][key] for run in runs]
-            totals.append([f"{title}: {what}", *("-" if value is None else value for value in values)])
+    totals = [["JAX", "tests of", "passed", "failed", "of these, on its own JAX too", "percent passed", "skipped"]]
+    for run, result in runs.items():
+        for name, title in KINDS.items():
+            total = result["totals"][name]
+            keys = ("passed", "failed", "failed_on_its_own_jax_too", "percent_passed", "skipped")
+            if total["passed"] + total["failed"]:
+                totals.append([f"{result['versions']['jax']}, {RUNS[run]}", title, *(total[key] for key in keys)])
     locked = runs["locked"]["files"]
     files = [["file of the locked run", "passed", "failed", "skipped", "passed*", "failed*", "skipped*"]]
     for file, entry in locked.items():
@@ -152,7 +151,8 @@ def render(record: dict) -> dict[str, str]:
         if "not_run" in entry:
             files.append([name, entry["not_run"], *[""] * 5])
         else:
-            files.append([name, *(entry[kind][o] for kind in ("plain", "structured") for o in OUTCOMES)])
+            starred = [entry["structured"][o] + entry["rules"][o] for o in OUTCOMES]
+            files.append([name, *(entry["plain"][o] for o in OUTCOMES), *starred])
     causes = [["cause of a failure", *(RUNS[run] for run in bridged(runs))]]
     counted = [collections.Counter(failure["cause"] for failure in runs[run]["failures"]) for run in bridged(runs)]
     causes += [[why, *(counts[why] for counts in counted)] for why in sorted(set().union(*counted))]
