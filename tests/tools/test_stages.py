@@ -42,7 +42,7 @@ def test_green_stages_pass_and_unknown_ones_are_named(monkeypatch, capsys):
 def test_every_command_of_every_stage_exists():
     for commands in run_tests.STAGES.values():
         for parts in commands:
-            scripts = [part for part in parts if part.endswith(".py")]
+            scripts = [part.removeprefix("--ignore=") for part in parts if part.endswith(".py")]
             assert all((run_tests.ROOT / script).is_file() for script in scripts), scripts
 
 
