@@ -124,6 +124,7 @@ def test_symmetric_and_positive(x64):
     assert values.min() > -1e-13 * values.max()
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize(
     "name", ["three_layers_ten_outputs", "rnn_scan", "conv_2d_bias", "transformer_block", "attention"]
 )
@@ -136,6 +137,7 @@ def test_float32(name):
     np.testing.assert_allclose(kernel, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
 
 
+@pytest.mark.optimized
 def test_half_precision_is_accumulated_in_float32():
     draw = Draw(7)
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), mlp_params(draw))
