@@ -69,7 +69,7 @@ def _gram(first: Block, second: Block, how: str, mode: Mode) -> jax.Array:
 
 
 def _apply(first: Block, second: Block, mode: Mode) -> jax.Array:
-    n, o, z, p, result = mode.letters
+    *_, p, result = mode.letters
     left = _operands_gram(first, second, mode)
     if mode.same:
         moved = einsum("ngts,nogtc->nogsc", left, first.b)
