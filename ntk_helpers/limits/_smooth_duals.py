@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.jet import jet
 
 from ntk_helpers.activations import Activation
 from ntk_helpers.limits._angle import safe_sqrt
@@ -57,8 +58,8 @@ def smooth_dual(act: Activation, terms: int, orders: tuple[int, int]) -> SmoothD
     if act.name in forms:
         value, slope = forms[act.name](act)
         return SmoothDual(value, slope, lambda q: value(q, q, q), None)
-    value, slope = (partial(_expectation, act.fn, terms, first, *orders, sum(orders)) for first in (0, 1))
-    alone = partial(_expectation, act.fn, terms, 0, *(max(orders),) * 3)
+    value, slope = (partial(_expectation, act, terms, first, *orders, sum(orders)) for first in (0, 1))
+    alone = partial(_expectation, act, terms, 0, *(max(orders),) * 3)
     return SmoothDual(value, slope, lambda q: alone(q, q, q), 1 + max(orders) + sum(orders))
 
 
@@ -132,7 +133,7 @@ def _gelu(act: Activation) -> tuple[Dual, Dual]:
     return value, slope
 
 
-def _expectation(fn, terms, first, order1, order2, total, q11, q22, q12):
+def _expectation(act, terms, first, order1, order2, total, q11, q22, q12):
     r"""E[phi^(a)(u) phi^(a)(v)], a = ``first``, by Mehler's sum, with the derivatives asked for.
 
     Gaussian integration by parts gives Price's rule (1958)
@@ -146,8 +147,8 @@ def _expectation(fn, terms, first, order1, order2, total, q11, q22, q12):
     """
     fixed11, fixed22, fixed12 = jax.lax.stop_gradient((q11, q22, q12))
     moments = _moments(
-        _all_coefficients(fn, first + 2 * order1 + (total - order1), safe_sqrt(fixed11), terms)[first:],
-        _all_coefficients(fn, first + 2 * order2 + (total - order2), safe_sqrt(fixed22), terms)[first:],
+        _all_coefficients(act, first + 2 * order1 + (total - order1), safe_sqrt(fixed11), terms)[first:],
+        _all_coefficients(act, first + 2 * order2 + (total - order2), safe_sqrt(fixed22), terms)[first:],
         safe_ratio(safe_ratio(fixed12, safe_sqrt(fixed11)), safe_sqrt(fixed22)),
     )
     d11, d22, d12 = 0.5 * (q11 - fixed11), 0.5 * (q22 - fixed22), q12 - fixed12
@@ -184,24 +185,30 @@ def _rule(terms: int) -> tuple[np.ndarray, np.ndarray]:
     return z, h
 
 
-def _all_coefficients(fn, highest, s, terms):
+def _all_coefficients(act, highest, s, terms):
     """Hermite coefficients of phi, phi', ... up to the derivative ``highest``: (highest + 1, *s.shape, terms)."""
-    every = lambda z: (fn(z),)  # noqa: E731
-    for _ in range(highest):
-        every = _with_next(every)
     z, matrix = _rule(terms)
-    values = jnp.stack(every(s[..., None] * jnp.asarray(z, s.dtype)))
+    values = jnp.stack(_derivatives(act, s[..., None] * jnp.asarray(z, s.dtype), highest))
     return jnp.matmul(values, jnp.asarray(matrix, s.dtype), precision=jax.lax.Precision.HIGHEST)
 
 
-def _with_next(every):
-    """From the function of (f, ..., f^(k)) that of (f, ..., f^(k + 1)), in one pass of forward mode."""
+def _derivatives(act, z, highest):
+    """phi(z) and its derivatives up to ``highest``: Taylor mode where it is sure to be right, else nested."""
+    if act.name in ("tanh", "sigmoid") and highest > 1:
+        value, series = jet(act.fn, (z,), [[jnp.ones_like(z), *[jnp.zeros_like(z)] * (highest - 1)]])
+        return (value, *series)
 
-    def more(z):
-        values, slopes = jax.jvp(every, (z,), (jnp.ones_like(z),))
-        return (*values, slopes[-1])
+    def with_next(every):
+        def more(z):
+            values, slopes = jax.jvp(every, (z,), (jnp.ones_like(z),))
+            return (*values, slopes[-1])
 
-    return more
+        return more
+
+    every = lambda z: (act.fn(z),)  # noqa: E731
+    for _ in range(highest):
+        every = with_next(every)
+    return every(z)
 
 
 def _moments(a1, a2, cosine):
@@ -215,7 +222,7 @@ def _moments(a1, a2, cosine):
     return jax.lax.scan(step, jnp.zeros(shape, cosine.dtype), terms)[0]
 
 
-def series_error(fn: Callable[[jax.Array], jax.Array], order: int, s: jax.Array, terms: int) -> tuple[float, float]:
+def series_error(act: Activation, order: int, s: jax.Array, terms: int) -> tuple[float, float]:
     r"""Return two signs that the expectations of derivatives up to ``order`` cannot be trusted, each for the worst s.
 
     The first is the share of the last quarter of the coefficients in :math:`E[(\phi^{(k)}(s z))^2]` for the highest
@@ -223,7 +230,7 @@ def series_error(fn: Callable[[jax.Array], jax.Array], order: int, s: jax.Array,
     E[\phi^{(k+1)}(s z)]`, and of the same with the next Hermite polynomials, which a parity may need: integration by
     parts holds for smooth functions, and fails where automatic differentiation has missed a kink.
     """
-    a = _all_coefficients(fn, order, s, terms)  # (derivatives, variances, terms)
+    a = _all_coefficients(act, order, s, terms)  # (derivatives, variances, terms)
     squares = a[-1] ** 2
     share = safe_ratio(jnp.sum(squares[:, 3 * terms // 4 :], axis=1), jnp.sum(squares, axis=1))
     low, high = a[:-1], a[1:]

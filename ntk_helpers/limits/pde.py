@@ -166,7 +166,7 @@ class _Row(NamedTuple):
     def order(self) -> int:
         return max((len(name) - 2 for name in self.names if name != "u"), default=0)
 
-    def __call__(self, values: dict[str, jax.Array], point: jax.Array) -> jax.Array:
+    def __call__(self, values: dict[str, Any], point: jax.Array) -> Any:
         """Equation at the derivatives minus equation at u = 0, both at the same point."""
         coordinates = dict(zip(self.variables, point, strict=True))
         zero = {name: jnp.zeros_like(value) for name, value in values.items()}
@@ -289,7 +289,7 @@ def _enough_terms(act: Activation, orders, x1, x2, embed, scales, scale_input) -
         for w, b in zip(scales[0][1:-1], scales[1][1:-1], strict=True):
             variances.append(w * dual.variance(variances[-1]) + b)
         variances = jnp.concatenate(variances)
-        share, stein = series_error(act.fn, order, safe_sqrt(variances), terms)
+        share, stein = series_error(act, order, safe_sqrt(variances), terms)
         if share <= TAIL_SHARE and stein <= STEIN_ERROR:
             return terms
     raise ValueError(

@@ -10,7 +10,6 @@ import pytest
 
 import ntk_helpers as nh
 
-
 pytestmark = pytest.mark.usefixtures("x64")
 
 
@@ -64,7 +63,7 @@ def one_neuron(activation, x, y, sigma_w, sigma_b):
 @pytest.mark.parametrize("activation", ["tanh", "erf", "sin"])
 def test_one_hidden_layer_is_the_integral_over_one_neuron(activation):
     """All pairs, coincident points among them. 1e-7: the series is cut where 1e-6 is promised; closed forms 1e-12."""
-    settings = dict(depth=1, activation=activation, sigma_w=1.1, sigma_b=0.8, variables="x")
+    settings = {"depth": 1, "activation": activation, "sigma_w": 1.1, "sigma_b": 0.8, "variables": "x"}
     found = nh.fcn_pde_kernel(POINTS, equation1=second, equation2=second, **settings)
     wanted = [[one_neuron(activation, float(x), float(y), 1.1, 0.8) for y in POINTS[:, 0]] for x in POINTS[:, 0]]
     np.testing.assert_allclose(found, wanted, rtol=1e-6 if activation == "tanh" else 1e-10)
@@ -72,7 +71,14 @@ def test_one_hidden_layer_is_the_integral_over_one_neuron(activation):
 
 @pytest.mark.parametrize("activation", ["erf", "sin", "cos", "gelu", "tanh", "softplus"])
 def test_without_equations_it_is_the_kernel_itself(activation):
-    settings = dict(depth=2, activation=activation, sigma_w=1.3, sigma_b=0.4, scale_input=False, biases="first")
+    settings = {
+        "depth": 2,
+        "activation": activation,
+        "sigma_w": 1.3,
+        "sigma_b": 0.4,
+        "scale_input": False,
+        "biases": "first",
+    }
     x, y = np.random.default_rng(0).standard_normal((2, 4, 2))
     found = nh.fcn_pde_kernel(x, y, get="both", **settings)
     wanted = nh.fcn_kernel(x, y, **settings)
@@ -118,7 +124,7 @@ def test_erf_against_finite_differences_in_high_precision(depth, same):
         point, other = ([mp.mpf(v) for v in p] for p in (x, y))
         inner = lambda p: operator(lambda q: erf_ntk(p, q, depth, 1.2, 0.7), other)  # noqa: E731
         wanted = float(operator(inner, point)), float(inner(point))
-    settings = dict(depth=depth, activation="erf", sigma_w=1.2, sigma_b=0.7)
+    settings = {"depth": depth, "activation": "erf", "sigma_w": 1.2, "sigma_b": 0.7}
     x, y = np.array([x]), np.array([y])
     both = nh.fcn_pde_kernel(x, y, equation1=transport, equation2=transport, **settings)[0, 0]
     one = nh.fcn_pde_kernel(x, y, equation2=transport, **settings)[0, 0]
@@ -128,7 +134,7 @@ def test_erf_against_finite_differences_in_high_precision(depth, same):
 def test_quadrature_at_depth_two_agrees_with_the_closed_form():
     """erf as a callable goes by Mehler's series and Price's rule, erf by name by arcsin and automatic derivatives."""
     x = np.array([[0.0, 0.0], [0.5, -0.3], [1.2, 0.8]])
-    settings = dict(depth=2, sigma_w=1.2, sigma_b=0.5, equation1=transport, equation2=transport)
+    settings = {"depth": 2, "sigma_w": 1.2, "sigma_b": 0.5, "equation1": transport, "equation2": transport}
     found, wanted = (
         nh.fcn_pde_kernel(x, activation=phi, **settings, get="both") for phi in (lambda z: jax.lax.erf(z), "erf")
     )
@@ -139,7 +145,7 @@ def test_quadrature_at_depth_two_agrees_with_the_closed_form():
 @pytest.mark.parametrize(("activation", "depth", "networks"), [("tanh", 1, 200), ("erf", 2, 60)])
 def test_mean_over_finite_networks(activation, depth, networks):
     """4 standard errors for one hidden layer, whose mean is exact; 1/n more for two (n = 256, a few per cent)."""
-    settings = dict(depth=depth, activation=activation, sigma_w=1.0, sigma_b=1.0)
+    settings = {"depth": depth, "activation": activation, "sigma_w": 1.0, "sigma_b": 1.0}
     points = np.array([[0.0, 0.0], [0.4, -0.6], [1.0, 0.5]])
     wave = lambda d: d.u_tt - d.u_xx  # noqa: E731
     system = nh.PDESystem("tx", (nh.Rows("residual", wave, points), nh.Rows("start", lambda d: d.u, points)))
@@ -161,7 +167,7 @@ def test_mean_over_finite_networks(activation, depth, networks):
 
 def test_variance_of_the_residual_at_initialization():
     """NNGP: var u_xx over many networks with one layer of 512 erf units; 4 standard errors of a variance."""
-    settings = dict(depth=1, activation="erf", sigma_w=1.0, sigma_b=1.0)
+    settings = {"depth": 1, "activation": "erf", "sigma_w": 1.0, "sigma_b": 1.0}
     x = np.array([[0.2]])
     wanted = nh.fcn_pde_kernel(x, equation1=second, equation2=second, variables="x", get="nngp", **settings)[0, 0]
     net = nh.fcn(d_in=1, width=512, **settings)
@@ -174,7 +180,14 @@ def test_variance_of_the_residual_at_initialization():
 
 def test_embedding_and_its_chain_rule():
     """With z = (x - 1/2) / s every derivative brings 1 / s."""
-    settings = dict(depth=1, activation="sin", sigma_b=0.5, variables="x", equation1=second, equation2=second)
+    settings = {
+        "depth": 1,
+        "activation": "sin",
+        "sigma_b": 0.5,
+        "variables": "x",
+        "equation1": second,
+        "equation2": second,
+    }
     s = 0.25
     inside = nh.fcn_pde_kernel(POINTS, embed=lambda x: (x - 0.5) / s, **settings)
     outside = nh.fcn_pde_kernel((POINTS - 0.5) / s, **settings) / s**4
@@ -185,7 +198,7 @@ def test_blocks_of_rows_give_the_same(monkeypatch):
     from ntk_helpers.limits import pde
 
     x = np.linspace(-1, 1, 11)[:, None]
-    settings = dict(depth=1, activation="erf", sigma_b=0.5, variables="x", equation1=second)
+    settings = {"depth": 1, "activation": "erf", "sigma_b": 0.5, "variables": "x", "equation1": second}
     whole = nh.fcn_pde_kernel(x, **settings)
     monkeypatch.setattr(pde, "_PAIRS_AT_ONCE", 44)
     pde._compiled.cache_clear()
@@ -195,37 +208,44 @@ def test_blocks_of_rows_give_the_same(monkeypatch):
 
 def test_single_precision():
     x = np.array([[0.0], [0.5]])
-    settings = dict(depth=1, activation="erf", sigma_b=1.0, variables="x", equation1=second, equation2=second)
+    settings = {
+        "depth": 1,
+        "activation": "erf",
+        "sigma_b": 1.0,
+        "variables": "x",
+        "equation1": second,
+        "equation2": second,
+    }
     found = nh.fcn_pde_kernel(x.astype(np.float32), **settings)
     assert found.dtype == jnp.float32
     # four derivatives of a function of order one, each losing a little of 24 bits
     np.testing.assert_allclose(found, nh.fcn_pde_kernel(x, **settings), rtol=1e-4)
 
 
-GOOD = dict(depth=1, activation="tanh", sigma_b=1.0, variables="x")
+GOOD = {"depth": 1, "activation": "tanh", "sigma_b": 1.0, "variables": "x"}
 
 
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (dict(activation="relu"), ValueError, "kink"),
-        (dict(activation=lambda z: jnp.maximum(z, 0)), ValueError, "not smooth enough"),
-        (dict(activation=jax.nn.elu), ValueError, "not smooth enough"),
-        (dict(sigma_w=20.0), ValueError, "varies too fast"),
-        (dict(equation1=lambda d: d.u * d.u_x), ValueError, "linear"),
-        (dict(equation1=lambda d: jnp.sin(d.x)), ValueError, "no derivative of u"),
-        (dict(equation1=lambda d: jnp.stack([d.u, d.u_x])), ValueError, "one number"),
-        (dict(equation1="u_xx"), TypeError, "function of the derivatives"),
-        (dict(equation1=lambda d: d.u_yy), AttributeError, "u_yy"),
-        (dict(variables="tx"), ValueError, "column"),
-        (dict(embed=3), TypeError, "embed"),
-        (dict(get="all"), ValueError, "get"),
-        (dict(biases="none"), ValueError, "sigma_b"),
-        (dict(activation="erf", embed=lambda x: jnp.log(x)), ValueError, "not finite"),
+        ({"activation": "relu"}, ValueError, "kink"),
+        ({"activation": lambda z: jnp.maximum(z, 0)}, ValueError, "not smooth enough"),
+        ({"activation": jax.nn.elu}, ValueError, "not smooth enough"),
+        ({"sigma_w": 20.0}, ValueError, "varies too fast"),
+        ({"equation1": lambda d: d.u * d.u_x}, ValueError, "linear"),
+        ({"equation1": lambda d: jnp.sin(d.x)}, ValueError, "no derivative of u"),
+        ({"equation1": lambda d: jnp.stack([d.u, d.u_x])}, ValueError, "one number"),
+        ({"equation1": "u_xx"}, TypeError, "function of the derivatives"),
+        ({"equation1": lambda d: d.u_yy}, AttributeError, "u_yy"),
+        ({"variables": "tx"}, ValueError, "column"),
+        ({"embed": 3}, TypeError, "embed"),
+        ({"get": "all"}, ValueError, "get"),
+        ({"biases": "none"}, ValueError, "sigma_b"),
+        ({"activation": "erf", "embed": lambda x: jnp.log(x)}, ValueError, "not finite"),
     ],
 )
 def test_refusals(without_hook, change, error, words):
-    settings = dict(equation1=second, equation2=second) | GOOD | change
+    settings = {"equation1": second, "equation2": second} | GOOD | change
     with pytest.raises(error, match=re.escape(words)):
         nh.fcn_pde_kernel(POINTS, **settings)
 
@@ -234,7 +254,9 @@ def test_derivatives_of_the_result():
     """Closed forms can be differentiated, in sigma_w too; the series refuses and does not give zeros."""
 
     def total(sigma_w, activation):
-        return nh.fcn_pde_kernel(POINTS, equation1=second, **GOOD | dict(activation=activation, sigma_w=sigma_w)).sum()
+        return nh.fcn_pde_kernel(
+            POINTS, equation1=second, **GOOD | {"activation": activation, "sigma_w": sigma_w}
+        ).sum()
 
     slope = jax.grad(total)(1.1, "erf")
     difference = (total(1.1 + 1e-5, "erf") - total(1.1 - 1e-5, "erf")) / 2e-5
