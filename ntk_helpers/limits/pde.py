@@ -110,7 +110,8 @@ def fcn_pde_kernel(
     if biases == "none" and any(not _checks.is_concrete(b) or float(b) != 0.0 for b in offsets):
         raise ValueError(f'biases="none" needs sigma_b=0, got sigma_b={sigma_b}')
     x1 = _checks.as_samples(x1, "x1")
-    x2 = x1 if x2 is None else _checks.as_samples(x2, "x2")
+    same_points = x2 is None
+    x2 = x1 if same_points else _checks.as_samples(x2, "x2")
     _checks.same_features(x1, x2)
     dtype = jnp.result_type(x1, x2)
     x1, x2 = x1.astype(dtype), x2.astype(dtype)
@@ -129,7 +130,8 @@ def fcn_pde_kernel(
     wanted = ("nngp", "ntk") if get == "both" else (get,)
     results = []
     for kind in wanted:
-        results.append(_compiled(*rows, act, embed, bool(scale_input), kind, terms)(x1, x2, scales))
+        result = _compiled(*rows, act, embed, bool(scale_input), kind, terms)(x1, x2, scales)
+        results.append(0.5 * (result + result.T) if same_points and rows[0] == rows[1] else result)
         if _checks.is_concrete(results[-1]) and not bool(jnp.isfinite(results[-1]).all()):
             raise ValueError(
                 f"the kernel is not finite: an equation, embed or activation {act.name!r} gives NaN or infinity"
