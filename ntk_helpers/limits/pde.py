@@ -61,7 +61,9 @@ def fcn_pde_kernel(
     width ``pde_kernel`` gives them. An equation is written as there, and a source term in it changes nothing.
 
     The kernel is written in covariances and not in angles, so that its derivatives are right at equal points too.
-    Derivatives lose digits: float64 is advised.
+    Derivatives lose digits: float64 is advised. Compiling takes seconds; calls with the same ``equation1``,
+    ``equation2``, ``activation`` and ``embed`` (the same objects) share it. Under ``jax.jit`` the series of an
+    activation without a closed form has 1024 terms, unchecked.
 
     Args:
         x1: N1 points as rows, (N1, d), float32 or float64. The result has that precision.
