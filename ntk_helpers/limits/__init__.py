@@ -12,6 +12,7 @@ from ntk_helpers.limits.interpolation import (
     label_smoothness,
 )
 from ntk_helpers.limits.layers import Kernels, KernelState, activation_layer, dense_layer, input_layer, kernels
+from ntk_helpers.limits.pde import fcn_pde_kernel
 from ntk_helpers.limits.sphere import SphereSpectrum, harmonic_multiplicity, sphere_spectrum
 from ntk_helpers.limits.zonal import arc_cosine, zonal_kernel
 
@@ -31,6 +32,7 @@ __all__ = [
     "dual_activation",
     "empirical_spectrum",
     "fcn_kernel",
+    "fcn_pde_kernel",
     "fit_power_law",
     "harmonic_energy",
     "harmonic_multiplicity",
