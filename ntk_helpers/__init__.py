@@ -11,8 +11,11 @@ from importlib.metadata import version as _version
 
 from ntk_helpers.activations import Activation, activation
 from ntk_helpers.finite import (
+    ConvParams,
     DenseParams,
     Network,
+    cnn,
+    delta_orthogonal,
     empirical_ntk,
     estimate_cost,
     explain,
@@ -37,6 +40,7 @@ from ntk_helpers.limits import (
     SphereSpectrum,
     activation_layer,
     arc_cosine,
+    cnn_kernel,
     critical_smoothness,
     dense_layer,
     dual_activation,
@@ -111,8 +115,11 @@ __all__ = [
     "Activation",
     "activation",
     # finite
+    "ConvParams",
     "DenseParams",
     "Network",
+    "cnn",
+    "delta_orthogonal",
     "empirical_ntk",
     "estimate_cost",
     "explain",
@@ -136,6 +143,7 @@ __all__ = [
     "SphereSpectrum",
     "activation_layer",
     "arc_cosine",
+    "cnn_kernel",
     "critical_smoothness",
     "dense_layer",
     "dual_activation",

@@ -1,7 +1,7 @@
 """What networks of finite width do: networks, their initialization, sampling."""
 
-from ntk_helpers.finite.initializers import gaussian, orthogonal
-from ntk_helpers.finite.networks import DenseParams, Network, fcn, mirrored
+from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
+from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
 from ntk_helpers.finite.sampling import sample_fcn_law, sample_outputs
 from ntk_helpers.finite.tangents import (
     empirical_ntk,
@@ -13,8 +13,11 @@ from ntk_helpers.finite.tangents import (
 )
 
 __all__ = [
+    "ConvParams",
     "DenseParams",
     "Network",
+    "cnn",
+    "delta_orthogonal",
     "empirical_ntk",
     "estimate_cost",
     "explain",
