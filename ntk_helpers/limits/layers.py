@@ -51,14 +51,14 @@ class KernelState(NamedTuple):
         ntk: tangent kernel of the parameters so far, (N1, N2), or None where it is not asked for.
     """
 
-    variance1: Float[Array, " N1"]
-    variance2: Float[Array, " N2"]
-    cosine: Float[Array, "N1 N2"]
-    gap: Float[Array, "N1 N2"]
-    ntk: Float[Array, "N1 N2"] | None
+    variance1: Float[Array, "*lead N1"]
+    variance2: Float[Array, "*lead N2"]
+    cosine: Float[Array, "*lead N1 N2"]
+    gap: Float[Array, "*lead N1 N2"]
+    ntk: Float[Array, "*lead N1 N2"] | None
 
     @property
-    def nngp(self) -> Float[Array, "N1 N2"]:
+    def nngp(self) -> Float[Array, "*lead N1 N2"]:
         """Second moments between entries at the first and the second inputs, (N1, N2)."""
         return (safe_sqrt(self.variance1)[..., :, None] * safe_sqrt(self.variance2)[..., None, :]) * self.cosine
 
