@@ -36,7 +36,6 @@ class _Layout:
 
     pixels: tuple[int, ...]
     window: tuple[int, ...]
-    shares: tuple[float, ...]
     padding: str
     readout: str
     depth: int
@@ -125,28 +124,29 @@ def cnn_kernel(
     weights = _checks.per_layer(sigma_w, "sigma_w", depth + 1)
     offsets = _checks.per_layer(sigma_b, "sigma_b", depth + 1)
     has_bias = any(not _checks.is_concrete(s) or float(s) != 0.0 for s in offsets)
-    layout = _Layout(pixels, window, tuple(shares.ravel().tolist()), padding, readout, depth, has_bias, get)
+    layout = _Layout(pixels, window, padding, readout, depth, has_bias, get)
     dtype = jnp.result_type(x1, x2)
     # squared here: 2**0.5 as a Python float squares to 2 up to the last bit of float64
     weights, offsets = (jnp.stack([jnp.asarray(s**2, dtype) for s in sigmas]) for sigmas in (weights, offsets))
+    shares = jnp.asarray(shares.ravel(), dtype)  # one compilation serves all profiles
     if dual.nodes is not None and all(map(_checks.is_concrete, (x1, x2, weights, offsets))):
-        _check_quadrature_on_the_way((x1, x2), dual, weights, offsets, layout)
-    results = _cnn_kernel(x1.astype(dtype), x2.astype(dtype), weights, offsets, dual, layout)
+        _check_quadrature_on_the_way((x1, x2), dual, weights, offsets, shares, layout)
+    results = _cnn_kernel(x1.astype(dtype), x2.astype(dtype), weights, offsets, shares, dual, layout)
     return Kernels(*results) if get == "both" else results[0]
 
 
 @partial(jax.jit, static_argnames=("dual", "layout"))
-def _cnn_kernel(x1, x2, weights, offsets, dual, layout):
+def _cnn_kernel(x1, x2, weights, offsets, shares, dual, layout):
     def block(start, size):
         some = jax.lax.dynamic_slice_in_dim(x1, start, size)
         last = math.prod(layout.pixels_after(layout.depth))
         if layout.readout == "flatten":
-            sums, scale = _sum_over_pixels(some, x2, None, weights, offsets, dual, layout), last
+            sums, scale = _sum_over_pixels(some, x2, None, weights, offsets, shares, dual, layout), last
         else:
             zeros = tuple(jnp.zeros((size, x2.shape[0]), x1.dtype) for _ in range(1 if layout.get == "nngp" else 2))
 
             def add(sums, shift):
-                parts = _sum_over_pixels(some, x2, shift, weights, offsets, dual, layout)
+                parts = _sum_over_pixels(some, x2, shift, weights, offsets, shares, dual, layout)
                 return tuple(a + b for a, b in zip(sums, parts, strict=True)), None
 
             sums, scale = jax.lax.scan(add, zeros, _shifts(layout))[0], last**2
@@ -164,7 +164,7 @@ def _shifts(layout: _Layout) -> np.ndarray:
     return np.array(list(itertools.product(*map(range, low, last))))
 
 
-def _sum_over_pixels(x1, x2, shift, weights, offsets, dual, layout):
+def _sum_over_pixels(x1, x2, shift, weights, offsets, shares, dual, layout):
     """Sum over p of the second moments, and of the tangent kernel, of the last activation at (p, p + shift).
 
     Arrays of pairs have the pixel p of the first image; variances of the second image keep its own pixel p + shift,
@@ -173,15 +173,15 @@ def _sum_over_pixels(x1, x2, shift, weights, offsets, dual, layout):
     state = _pixels(x1, x2, shift)
     if layout.get != "nngp":
         state = state._replace(ntk=jnp.zeros_like(state.cosine))
-    state = _convolution(state, weights[0], offsets[0], layout, shift, 0)
+    state = _convolution(state, weights[0], offsets[0], shares, layout, shift, 0)
     loop = layout.padding != "VALID" and layout.depth > _UNROLLED
     for i in range(1, _UNROLLED if loop else layout.depth):
-        state = _convolution(_activation(state, dual, shift), weights[i], offsets[i], layout, shift, i)
+        state = _convolution(_activation(state, dual, shift), weights[i], offsets[i], shares, layout, shift, i)
     if loop:
         rest = slice(_UNROLLED, layout.depth)
 
         def step(state, variances):
-            return _convolution(_activation(state, dual, shift), *variances, layout, shift, 1), None
+            return _convolution(_activation(state, dual, shift), *variances, shares, layout, shift, 1), None
 
         state = jax.lax.scan(step, state, (weights[rest], offsets[rest]))[0]
     state = _activation(state, dual, shift)
@@ -250,9 +250,9 @@ def _windows(a, layout):
     return lambda tap: jax.lax.dynamic_slice(a, (*(tap[i] for i in range(axes)), *rest), (*n, *a.shape[axes:]))
 
 
-def _over_taps(term, layout, like):
+def _over_taps(term, layout, shares):
     """Sum of ``term(tap, share)`` over the taps, in a loop: compiling each tap takes seconds."""
-    taps = (jnp.array(list(np.ndindex(layout.window))), jnp.array(layout.shares, like.dtype))
+    taps = (jnp.array(list(np.ndindex(layout.window))), shares)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(term, taps[0][0], taps[1][0]))
 
     def add(sums, tap):
@@ -261,20 +261,20 @@ def _over_taps(term, layout, like):
     return jax.lax.scan(add, zeros, taps)[0]
 
 
-def _convolved_variance(v, weight, bias, layout):
+def _convolved_variance(v, weight, bias, shares, layout):
     """Variances of the next layer, (*pixels, N), from those of this one's entries."""
     seen = _windows(v, layout)
-    return weight * _over_taps(lambda tap, share: share * seen(tap), layout, v) + bias
+    return weight * _over_taps(lambda tap, share: share * seen(tap), layout, shares) + bias
 
 
-def _convolution(state, weight, bias, layout, shift, layer):
+def _convolution(state, weight, bias, shares, layout, shift, layer):
     r"""Apply a convolution to a state of pixels.
 
     As in ``layers.affine``: with the share :math:`a_t^2` of tap t (and of the bias) in the new variance, the new cosine
     is :math:`\sum_t a_{1t} a_{2t} c_t`, and :math:`1 - c' = \sum_t a_{1t} a_{2t} (1 - c_t) + \tfrac12 (a_{1t} -
     a_{2t})^2`, a sum of terms that are not negative; likewise 1 + c'.
     """
-    new1, new2 = (_convolved_variance(v, weight, bias, layout) for v in (state.variance1, state.variance2))
+    new1, new2 = (_convolved_variance(v, weight, bias, shares, layout) for v in (state.variance1, state.variance2))
     v1, v2, cosine, gap = (_windows(a, layout) for a in state[:4])
     if state.ntk is not None:
         # pairs whose second pixel lies in the padding count as 0: it holds zeros in every layer
@@ -291,9 +291,9 @@ def _convolution(state, weight, bias, layout, shift, layer):
         if state.ntk is None:
             return one_minus, one_plus
         own = safe_sqrt(seen1)[..., :, None] * _moved(safe_sqrt(seen2), shift)[..., None, :] * c
-        return one_minus, one_plus, share * ntk(tap) + own / len(layout.shares)
+        return one_minus, one_plus, share * ntk(tap) + own / shares.size
 
-    one_minus, one_plus, *tangent = _over_taps(term, layout, state.variance1)
+    one_minus, one_plus, *tangent = _over_taps(term, layout, shares)
     if layout.has_bias:
         e1 = safe_sqrt(safe_ratio(bias, new1))[..., :, None]
         e2 = _moved(safe_sqrt(safe_ratio(bias, new2)), shift)[..., None, :]
@@ -305,10 +305,10 @@ def _convolution(state, weight, bias, layout, shift, layer):
     return KernelState(new1, new2, jnp.where(toward, 1.0 - gap, gap - 1.0), gap, ntk)
 
 
-def _check_quadrature_on_the_way(images, dual, weights, offsets, layout):
+def _check_quadrature_on_the_way(images, dual, weights, offsets, shares, layout):
     """Follow the variances of every pixel through the layers, outside jit, and check the quadrature there."""
     v = jnp.concatenate([jnp.moveaxis(jnp.mean(x * x, -1), 0, -1) for x in images], axis=-1)
     for i in range(layout.depth):
-        v = _convolved_variance(v, weights[i], offsets[i], layout)
+        v = _convolved_variance(v, weights[i], offsets[i], shares, layout)
         check_quadrature(dual, v)
         v = dual.variance(v)
