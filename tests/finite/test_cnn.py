@@ -11,6 +11,10 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 5, 4, 2)).astype(np.float32)
 
 
+def draw(net, seed=0):
+    return jax.jit(net.init)(key=jax.random.key(seed))
+
+
 def by_numpy(params, x, window, padding, readout, sigma_w, sigma_b, standard):
     """The network written out pixel by pixel, tanh, float64."""
     h = np.asarray(x, float)
@@ -53,10 +57,10 @@ def test_the_formula(padding, readout, standard):
         parameterization="standard" if standard else "ntk",
         **scales,
     )
-    params = net.init(key=jax.random.key(0))
+    params = draw(net)
     expected = by_numpy(params, X, (3, 2), padding, readout, standard=standard, **scales)
     # float32 rounding of three sums of at most 60 terms of size about 1
-    np.testing.assert_allclose(net.apply(params, jnp.array(X)), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(net.apply)(params, X), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("initializer", ["gaussian", "orthogonal"])
@@ -65,10 +69,10 @@ def test_both_parameterizations_are_the_same_function_at_initialization(initiali
     ntk, standard = (
         nh.cnn(input_shape=(5, 4, 2), parameterization=p, taps="center", **options) for p in ("ntk", "standard")
     )
-    key = jax.random.key(1)
-    np.testing.assert_allclose(
-        standard.apply(standard.init(key=key), X), ntk.apply(ntk.init(key=key), X), rtol=0, atol=5e-6
-    )
+    outputs = [
+        jax.jit(lambda key, net=net: net.apply(net.init(key=key), X))(jax.random.key(1)) for net in (ntk, standard)
+    ]
+    np.testing.assert_allclose(*outputs, rtol=0, atol=5e-6)
 
 
 SHARES = np.array([0.5, 0.2, 0.3])
@@ -77,7 +81,7 @@ SHARES = np.array([0.5, 0.2, 0.3])
 @pytest.mark.parametrize("initializer", ["gaussian", "orthogonal"])
 def test_variances_of_the_taps(initializer):
     net = nh.cnn(input_shape=(5, 1), width=40, depth=2, initializer=initializer, taps=SHARES)
-    w = np.asarray(net.init(key=jax.random.key(0))[1].w)
+    w = np.asarray(draw(net)[1].w)
     variances = np.mean(w**2, axis=(0, 1))
     # Gaussian: 4 sigma of a variance over 1600 numbers; a Haar matrix has the mean square 1 exactly
     tolerance = 4 * np.sqrt(2 / 1600) if initializer == "gaussian" else 1e-5
@@ -108,7 +112,7 @@ def test_a_delta_orthogonal_network_keeps_norms_and_angles(padding):
         initializer="orthogonal",
     )
     x = jax.random.normal(jax.random.key(0), (4, 5, 4, 6))
-    f = net.apply(net.init(key=jax.random.key(1)), x)
+    f = jax.jit(net.apply)(draw(net, 1), x)
     flat = np.asarray(x).reshape(4, -1)
     np.testing.assert_allclose(f @ f.T, flat @ flat.T, rtol=0, atol=1e-3)  # entries of 120, float32, four layers
 
@@ -125,7 +129,7 @@ def test_a_haar_matrix_for_each_tap_does_not_keep_norms(seed):
         initializer="orthogonal",
     )
     x = jax.random.normal(jax.random.key(seed), (4, 8, 8))
-    f = net.apply(net.init(key=jax.random.key(2)), x)
+    f = jax.jit(net.apply)(draw(net, 2), x)
     assert np.abs(np.sum(f**2, 1) / np.sum(x**2, (1, 2)) - 1).max() > 1e-3
 
 
@@ -133,8 +137,8 @@ def test_the_empirical_kernel_of_a_cnn_is_that_of_its_jacobian():
     net = nh.cnn(
         input_shape=(5, 4, 2), width=4, depth=2, activation="erf", padding="CIRCULAR", sigma_b=0.1, taps="center"
     )
-    params = net.init(key=jax.random.key(0))
-    rows = jax.tree.leaves(jax.jacobian(net.apply)(params, jnp.array(X)))
+    params = draw(net)
+    rows = jax.tree.leaves(jax.jit(jax.jacobian(net.apply))(params, X))
     jacobian = np.concatenate([np.asarray(r, float).reshape(3, -1) for r in rows], axis=1)
     kernel = nh.empirical_ntk(net.apply, params, X, output="trace")
     np.testing.assert_allclose(kernel, jacobian @ jacobian.T, rtol=2e-5, atol=1e-5)
@@ -142,11 +146,13 @@ def test_the_empirical_kernel_of_a_cnn_is_that_of_its_jacobian():
 
 def test_dtypes(x64):
     net = nh.cnn(input_shape=(5, 4, 2), width=2, depth=1, initializer="orthogonal")
-    double, single = net.init(key=jax.random.key(0)), net.init(key=jax.random.key(0), dtype=jnp.float32)
+    double, single = (
+        jax.jit(lambda key, d=d: net.init(key=key, dtype=d))(jax.random.key(0)) for d in (float, jnp.float32)
+    )
     assert double[0].w.dtype == jnp.float64
     assert single[0].w.dtype == jnp.float32
-    assert net.apply(double, X).dtype == jnp.float64
-    assert net.apply(single, X).dtype == jnp.float32
+    assert jax.eval_shape(net.apply, double, X).dtype == jnp.float64
+    assert jax.eval_shape(net.apply, single, X).dtype == jnp.float32
 
 
 GOOD = {"input_shape": (5, 4, 2), "width": 4, "depth": 2}
@@ -177,7 +183,7 @@ def test_bad_hyperparameters(change, error, message, without_hook):
 
 def test_bad_inputs(without_hook):
     net = nh.cnn(**GOOD)
-    params = net.init(key=jax.random.key(0))
+    params = draw(net)
     with pytest.raises(ValueError, match=r"input_shape \(5, 4, 2\), got shape \(3, 5, 4, 1\)"):
         net.apply(params, X[..., :1])
     with pytest.raises(ValueError, match="3 layers, got 2"):
