@@ -80,7 +80,7 @@ def cnn_kernel(
 
     Time grows as N1 N2 P k depth for P pixels with ``"flatten"``, and with ``"pool"`` that times the number of deltas:
     P for ``"CIRCULAR"``, the product of 2 H - 1 over the lengths H of the last image's axes else. Besides the results,
-    memory holds about twelve arrays of one block of rows for one delta: N2 P entries at least, never N1 N2 P^2.
+    memory holds some twenty arrays of one block of rows for one delta: N2 P entries at least, never N1 N2 P^2.
 
     Args:
         x1: N1 images, (N1, *pixels, C), channels last, one or more axes of pixels; float32 or float64.

@@ -132,9 +132,9 @@ def test_finite_networks_scatter_around_the_limit(padding, readout, taps, initia
     """Images with one axis of pixels: mean kernels of networks, tangent kernels by the package's empirical NTK."""
     x = jnp.asarray(X1[:, :, 0], jnp.float32)
     shared = {"depth": 2, "padding": padding, "readout": readout, "taps": taps, "activation": activation}
-    net = nh.cnn(input_shape=(5, 2), width=128, initializer=initializer, **shared, **SIGMAS)
+    net = nh.cnn(input_shape=(5, 2), width=64, initializer=initializer, **shared, **SIGMAS)
     limit = nh.cnn_kernel(x, **shared, **SIGMAS)
-    keys = jax.random.split(jax.random.key(1, impl="rbg"), 400)
+    keys = jax.random.split(jax.random.key(1, impl="rbg"), 200)
 
     @jax.jit
     def sample(keys):
@@ -144,8 +144,8 @@ def test_finite_networks_scatter_around_the_limit(padding, readout, taps, initia
     f, ntk = (np.asarray(v, float) for v in sample(keys))
     products = f[:, :, None] * f[:, None, :]
     for samples, expected in ((products, limit.nngp), (ntk, limit.ntk)):
-        # 4 standard errors, and a shift of the mean of the order of depth / width = 1.6 % of the diagonal
-        error = 4 * samples.std(0) / np.sqrt(len(keys)) + 0.016 * float(np.diag(expected).max())
+        # 4 standard errors, and a shift of the mean of the order of depth / width = 3 % of the diagonal
+        error = 4 * samples.std(0) / np.sqrt(len(keys)) + 0.03 * float(np.diag(expected).max())
         assert np.all(np.abs(samples.mean(0) - expected) < error)
 
 
