@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 __all__ = [
+    "as_images",
     "as_real",
     "as_samples",
     "check_choice",
@@ -34,33 +35,57 @@ def is_concrete(value: Any) -> bool:
 
 def as_samples(x: Any, name: str) -> jax.Array:
     """Return ``x`` as a float32 or float64 array of shape (N, d), N and d at least 1, all entries finite."""
+    x = _as_floats(x, name, "(N, d)")
+    if x.ndim != 2:
+        hint = "; one sample is x[None, :], N samples of one feature are x[:, None]" if x.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (N, d), samples as rows, got shape {tuple(x.shape)}{hint}")
+    if 0 in x.shape:
+        raise ValueError(f"{name} must have at least one row and one column, got shape {tuple(x.shape)}")
+    _check_finite(x, name)
+    return jnp.asarray(x)
+
+
+def as_images(x: Any, name: str) -> jax.Array:
+    """Return ``x`` as a float32 or float64 array of shape (N, *pixels, C), no axis of length 0, all entries finite."""
+    x = _as_floats(x, name, "(N, *pixels, C)")
+    if x.ndim < 3:
+        raise ValueError(
+            f"{name} must have shape (N, *pixels, C), one axis or more of pixels and channels last, got shape "
+            f"{tuple(x.shape)}; grey images (N, H, W) are x[..., None]"
+        )
+    if 0 in x.shape:
+        raise ValueError(f"{name} must have no axis of length 0, got shape {tuple(x.shape)}")
+    _check_finite(x, name)
+    return jnp.asarray(x)
+
+
+def _as_floats(x: Any, name: str, shape: str) -> Any:
+    """Return an array of float32 or float64; ``shape`` is what the message says is wanted."""
     if isinstance(x, (str, bytes)) or x is None:
-        raise TypeError(f"{name} must be an array of shape (N, d), got {type(x).__name__}")
+        raise TypeError(f"{name} must be an array of shape {shape}, got {type(x).__name__}")
     if not hasattr(x, "dtype"):
         try:
             x = np.asarray(x)
         except ValueError as error:
-            raise TypeError(f"{name} must be an array of shape (N, d); its rows have different lengths") from error
+            raise TypeError(f"{name} must be an array of shape {shape}; its rows have different lengths") from error
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
             f"{name} must be a real floating-point array, got dtype {x.dtype}; convert it with x.astype(float)"
         )
     if x.dtype not in (jnp.float32, jnp.float64):
         raise TypeError(f"{name} must be float32 or float64, got dtype {x.dtype}; convert it with x.astype('float32')")
-    if x.ndim != 2:
-        hint = "; one sample is x[None, :], N samples of one feature are x[:, None]" if x.ndim == 1 else ""
-        raise ValueError(f"{name} must have shape (N, d), samples as rows, got shape {tuple(x.shape)}{hint}")
-    if 0 in x.shape:
-        raise ValueError(f"{name} must have at least one row and one column, got shape {tuple(x.shape)}")
+    return x
+
+
+def _check_finite(x: Any, name: str) -> None:
+    """Raise where an entry that can be looked at is NaN or infinite."""
     if is_concrete(x):
         bad = ~np.isfinite(np.asarray(x))
         if bad.any():
-            row, column = np.argwhere(bad)[0]
+            place = ", ".join(map(str, np.argwhere(bad)[0]))
             raise ValueError(
-                f"{name} must be finite, got {int(bad.sum())} entries that are NaN or infinite, "
-                f"the first at [{row}, {column}]"
+                f"{name} must be finite, got {int(bad.sum())} entries that are NaN or infinite, the first at [{place}]"
             )
-    return jnp.asarray(x)
 
 
 def same_features(x1: jax.Array, x2: jax.Array, name1: str = "x1", name2: str = "x2") -> None:

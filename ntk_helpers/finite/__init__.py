@@ -14,6 +14,8 @@ from ntk_helpers.finite.pinn import (
     pde_problem,
     pde_residual,
 )
+from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
+from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
 from ntk_helpers.finite.sampling import sample_fcn_law, sample_outputs
 from ntk_helpers.finite.tangents import (
     empirical_ntk,
@@ -32,6 +34,11 @@ __all__ = [
     "PDESystem",
     "Residual",
     "Rows",
+    "ConvParams",
+    "DenseParams",
+    "Network",
+    "cnn",
+    "delta_orthogonal",
     "empirical_ntk",
     "estimate_cost",
     "explain",

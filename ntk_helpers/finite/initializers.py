@@ -10,9 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-__all__ = ["INITIALIZERS", "gaussian", "orthogonal", "resolve_initializer"]
+from ntk_helpers._taps import tap_shares
+
+__all__ = ["INITIALIZERS", "delta_orthogonal", "gaussian", "orthogonal", "resolve_initializer"]
 
 
 def _check_shape(shape: tuple[int, int]) -> None:
@@ -78,6 +82,60 @@ def orthogonal(
     _check_shape(shape)
     n_out, n_in = shape
     return math.sqrt(max(shape)) * jax.random.orthogonal(key, n_out, m=n_in, dtype=dtype)
+
+
+def delta_orthogonal(
+    *, key: PRNGKeyArray, shape: tuple[int, ...], dtype: jax.typing.DTypeLike = float
+) -> Float[Array, "o i *window"]:
+    r"""Weights of a convolution that are a Haar matrix Q in the centre tap and 0 in all others (Xiao et al. 2018).
+
+    .. math:: W_{t} = \sqrt{k}\; Q\, [t = \text{centre}], \qquad k \text{ taps},
+
+    with Q as ``orthogonal`` draws it, so that the mean square of all entries is 1. A convolution with
+    :math:`\tfrac{1}{\sqrt{k\, n_\mathrm{in}}} W` then is the same semi-orthogonal map at every pixel: with
+    :math:`n_\mathrm{out} = n_\mathrm{in}` it keeps all norms and angles.
+
+    Args:
+        key: a JAX random key.
+        shape: ``(n_out, n_in, *window)``, a window of odd lengths.
+        dtype: float32 or float64; ``float`` is JAX's default.
+
+    Returns:
+        W, shape ``(n_out, n_in, *window)``.
+
+    Raises:
+        ValueError: if ``shape`` has fewer than three entries or one that is not positive, or the window has no centre.
+
+    Example:
+        >>> import jax
+        >>> w = delta_orthogonal(key=jax.random.key(0), shape=(4, 4, 3, 3))
+        >>> float(abs(w).sum() - abs(w[:, :, 1, 1]).sum())
+        0.0
+    """
+    if not isinstance(shape, tuple) or len(shape) < 3 or any(size < 1 for size in shape):
+        raise ValueError(f"shape must be positive integers (n_out, n_in, *window), got {shape}")
+    return tap_matrices(orthogonal, tap_shares("center", shape[2:]), key=key, shape=shape[:2], dtype=dtype)
+
+
+def tap_matrices(
+    draw: Callable[..., Array],
+    shares: np.ndarray,
+    *,
+    key: PRNGKeyArray,
+    shape: tuple[int, int],
+    dtype: jax.typing.DTypeLike,
+) -> Float[Array, "o i *window"]:
+    """An independent matrix for each tap, times the root of its share of the variance; nothing drawn for a share of 0.
+
+    The mean square over all entries is 1 for a ``draw`` of variance 1, because the shares have the mean 1 / taps.
+    """
+    where = np.flatnonzero(shares)
+    keys = jax.random.split(key, where.size)
+    scales = np.sqrt(shares.ravel()[where] * shares.size)
+    drawn = jax.vmap(lambda k: draw(key=k, shape=shape, dtype=dtype))(keys)
+    drawn = jnp.asarray(scales, drawn.dtype)[:, None, None] * drawn
+    w = jnp.zeros((shares.size, *shape), drawn.dtype).at[where].set(drawn)
+    return jnp.moveaxis(w, 0, -1).reshape(*shape, *shares.shape)
 
 
 def gaussian_arrays(

@@ -1,5 +1,6 @@
 """What infinite width says, as plain functions of inputs: kernels and their building blocks."""
 
+from ntk_helpers.limits.cnn import cnn_kernel
 from ntk_helpers.limits.duals import DualActivation, dual_activation
 from ntk_helpers.limits.empirical_spectrum import EmpiricalSpectrum, PowerLaw, empirical_spectrum, fit_power_law
 from ntk_helpers.limits.fcn import fcn_kernel
@@ -27,6 +28,7 @@ __all__ = [
     "SphereSpectrum",
     "activation_layer",
     "arc_cosine",
+    "cnn_kernel",
     "critical_smoothness",
     "dense_layer",
     "dual_activation",

@@ -41,6 +41,7 @@ class KernelState(NamedTuple):
 
     The covariance is kept as variances and a cosine, and next to the cosine stands its distance from 1:
     kinks such as relu's see the angle, and :math:`\theta \approx \sqrt{2 (1 - \cos\theta)}` is lost by subtraction.
+    All fields may have the same leading axes, for example one of pixels; an activation acts on each entry.
 
     Attributes:
         variance1: mean squares of the entries at the first inputs, (N1,).
@@ -50,16 +51,16 @@ class KernelState(NamedTuple):
         ntk: tangent kernel of the parameters so far, (N1, N2), or None where it is not asked for.
     """
 
-    variance1: Float[Array, " N1"]
-    variance2: Float[Array, " N2"]
-    cosine: Float[Array, "N1 N2"]
-    gap: Float[Array, "N1 N2"]
-    ntk: Float[Array, "N1 N2"] | None
+    variance1: Float[Array, "*lead N1"]
+    variance2: Float[Array, "*lead N2"]
+    cosine: Float[Array, "*lead N1 N2"]
+    gap: Float[Array, "*lead N1 N2"]
+    ntk: Float[Array, "*lead N1 N2"] | None
 
     @property
-    def nngp(self) -> Float[Array, "N1 N2"]:
+    def nngp(self) -> Float[Array, "*lead N1 N2"]:
         """Second moments between entries at the first and the second inputs, (N1, N2)."""
-        return (safe_sqrt(self.variance1)[:, None] * safe_sqrt(self.variance2)[None, :]) * self.cosine
+        return (safe_sqrt(self.variance1)[..., :, None] * safe_sqrt(self.variance2)[..., None, :]) * self.cosine
 
 
 def input_layer(
@@ -223,7 +224,7 @@ def activation_layer(
     v1, v2 = state.variance1, state.variance2
     check_quadrature(dual, v1)
     check_quadrature(dual, v2)
-    s1, s2 = safe_sqrt(v1)[:, None], safe_sqrt(v2)[None, :]
+    s1, s2 = safe_sqrt(v1)[..., :, None], safe_sqrt(v2)[..., None, :]
     cosine, gap, slope = dual._form.pair(s1, s2, state.cosine, state.gap, state.ntk is not None)
     ntk = None if state.ntk is None else state.ntk * slope
     return KernelState(dual.variance(v1), dual.variance(v2), cosine, gap, ntk)

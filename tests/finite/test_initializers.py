@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ntk_helpers.finite.initializers import gaussian, orthogonal, resolve_initializer
+from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal, resolve_initializer
 
 SHAPES = [(6, 6), (3, 7), (7, 3), (1, 5), (5, 1), (1, 1)]
 
@@ -86,3 +86,30 @@ def test_resolve():
 def test_resolve_wrong_type(without_hook):
     with pytest.raises(TypeError, match="name or a callable"):
         resolve_initializer(3.0)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 3, 3), (6, 2, 3), (2, 6, 1, 5)])
+def test_delta_orthogonal_is_one_scaled_isometry_in_the_centre(shape):
+    w = np.asarray(delta_orthogonal(key=jax.random.key(0), shape=shape), dtype=float)
+    n_out, n_in, *window = shape
+    centre = (slice(None), slice(None), *(k // 2 for k in window))
+    taps = int(np.prod(window))
+    q = w[centre] / np.sqrt(taps * max(n_out, n_in))
+    np.testing.assert_allclose(q @ q.T if n_out <= n_in else q.T @ q, np.eye(min(n_out, n_in)), atol=2e-6)
+    w[centre] = 0
+    assert np.all(w == 0)
+
+
+def test_the_centre_of_delta_orthogonal_is_haar():
+    keys = jax.random.split(jax.random.key(5), 4000)
+    w = np.asarray(jax.vmap(lambda k: delta_orthogonal(key=k, shape=(3, 3, 3)))(keys)) / 3
+    theirs = haar_statistics(scipy.stats.ortho_group.rvs(3, size=4000, random_state=0))
+    ours = haar_statistics(w[..., 1])
+    z = (ours.mean(0) - theirs.mean(0)) / np.sqrt((ours.var(0) + theirs.var(0)) / 4000)
+    assert np.abs(z).max() < 4, z
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3, 3, 2), (3, 0, 3), (3, 3, 3, 4)])
+def test_delta_orthogonal_needs_a_window_with_a_centre(shape, without_hook):
+    with pytest.raises(ValueError, match=r"shape must be positive integers|odd lengths"):
+        delta_orthogonal(key=jax.random.key(0), shape=shape)
