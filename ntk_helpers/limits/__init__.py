@@ -3,6 +3,16 @@
 from ntk_helpers.limits.duals import DualActivation, dual_activation
 from ntk_helpers.limits.empirical_spectrum import EmpiricalSpectrum, PowerLaw, empirical_spectrum, fit_power_law
 from ntk_helpers.limits.fcn import fcn_kernel
+from ntk_helpers.limits.fourier import (
+    FourierFeatures,
+    basic_features,
+    composed_kernel,
+    fourier_features,
+    gaussian_features,
+    positional_features,
+    power_features,
+    stationary_spectrum,
+)
 from ntk_helpers.limits.harmonics import harmonic_energy, sphere_grid
 from ntk_helpers.limits.interpolation import (
     CriticalSmoothness,
@@ -19,6 +29,7 @@ __all__ = [
     "CriticalSmoothness",
     "DualActivation",
     "EmpiricalSpectrum",
+    "FourierFeatures",
     "KernelState",
     "Kernels",
     "LabelSmoothness",
@@ -26,19 +37,26 @@ __all__ = [
     "SphereSpectrum",
     "activation_layer",
     "arc_cosine",
+    "basic_features",
+    "composed_kernel",
     "critical_smoothness",
     "dense_layer",
     "dual_activation",
     "empirical_spectrum",
     "fcn_kernel",
     "fit_power_law",
+    "fourier_features",
+    "gaussian_features",
     "harmonic_energy",
     "harmonic_multiplicity",
     "input_layer",
     "interpolation_sums",
     "kernels",
     "label_smoothness",
+    "positional_features",
+    "power_features",
     "sphere_grid",
     "sphere_spectrum",
+    "stationary_spectrum",
     "zonal_kernel",
 ]
