@@ -126,7 +126,7 @@ def test_grid_folds_frequencies():
 
 
 def test_white_features_have_a_flat_ntk_spectrum_on_their_grid():
-    """With 1, ..., n/2 at equal weight h is 1 at lag 0, 0 at even and -2/n at odd points: all waves but 0 and n/2 agree."""
+    """With 1, ..., n/2 at equal weight h is 1 at lag 0, 0 at even and -2/n at odd points: waves 1 to n/2 - 1 agree."""
     kernel = nh.composed_kernel(nh.power_features(16, 0.0), nh.zonal_kernel(depth=3))
     level = nh.stationary_spectrum(kernel, 32)[1:16]
     zonal = nh.zonal_kernel(depth=3)
