@@ -4,6 +4,16 @@ from ntk_helpers.limits.cnn import cnn_kernel
 from ntk_helpers.limits.duals import DualActivation, dual_activation
 from ntk_helpers.limits.empirical_spectrum import EmpiricalSpectrum, PowerLaw, empirical_spectrum, fit_power_law
 from ntk_helpers.limits.fcn import fcn_kernel
+from ntk_helpers.limits.fourier import (
+    FourierFeatures,
+    basic_features,
+    composed_kernel,
+    fourier_features,
+    gaussian_features,
+    positional_features,
+    power_features,
+    stationary_spectrum,
+)
 from ntk_helpers.limits.harmonics import harmonic_energy, sphere_grid
 from ntk_helpers.limits.interpolation import (
     CriticalSmoothness,
@@ -21,6 +31,7 @@ __all__ = [
     "CriticalSmoothness",
     "DualActivation",
     "EmpiricalSpectrum",
+    "FourierFeatures",
     "KernelState",
     "Kernels",
     "LabelSmoothness",
@@ -29,6 +40,8 @@ __all__ = [
     "activation_layer",
     "arc_cosine",
     "cnn_kernel",
+    "basic_features",
+    "composed_kernel",
     "critical_smoothness",
     "dense_layer",
     "dual_activation",
@@ -36,13 +49,18 @@ __all__ = [
     "fcn_kernel",
     "fcn_pde_kernel",
     "fit_power_law",
+    "fourier_features",
+    "gaussian_features",
     "harmonic_energy",
     "harmonic_multiplicity",
     "input_layer",
     "interpolation_sums",
     "kernels",
     "label_smoothness",
+    "positional_features",
+    "power_features",
     "sphere_grid",
     "sphere_spectrum",
+    "stationary_spectrum",
     "zonal_kernel",
 ]
