@@ -1,7 +1,7 @@
 """What networks of finite width do: networks, initialization, sampling, tangent kernels, physics-informed rows."""
 
-from ntk_helpers.finite.initializers import gaussian, orthogonal
-from ntk_helpers.finite.networks import DenseParams, Network, fcn, mirrored
+from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
+from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
 from ntk_helpers.finite.pinn import (
     BlockKernel,
     PDEProblem,
@@ -14,8 +14,6 @@ from ntk_helpers.finite.pinn import (
     pde_problem,
     pde_residual,
 )
-from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
-from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
 from ntk_helpers.finite.sampling import sample_fcn_law, sample_outputs
 from ntk_helpers.finite.tangents import (
     empirical_ntk,
@@ -28,15 +26,13 @@ from ntk_helpers.finite.tangents import (
 
 __all__ = [
     "BlockKernel",
+    "ConvParams",
     "DenseParams",
     "Network",
     "PDEProblem",
     "PDESystem",
     "Residual",
     "Rows",
-    "ConvParams",
-    "DenseParams",
-    "Network",
     "cnn",
     "delta_orthogonal",
     "empirical_ntk",
