@@ -64,12 +64,12 @@ class PDEProblem:
         """Rows for training: the residual inside, and each condition on its side, with targets from ``exact``.
 
         Args:
-            residual: number of points inside, from a Sobol sequence (a power of 2 is best), or one number for each
+            residual: number of points inside, from a Sobol sequence, or one number for each
                 variable for a regular grid that includes the sides.
             initial: points for each initial condition, evenly spaced with the ends.
             boundary: points for each boundary condition, evenly spaced in time; copies of the end point for an
                 equation without time.
-            key: scrambles the Sobol sequence; without it the sequence is always the same.
+            key: shifts the Sobol sequence at random (modulo the box); without it the points are always the same.
             dtype: of the points.
 
         Returns:
@@ -80,12 +80,11 @@ class PDEProblem:
         """
         low, high = np.array(self.domain).T
         if np.ndim(residual) == 0:
-            seed = 0 if key is None else int(jax.random.bits(key))
-            sampler = qmc.Sobol(len(self.variables), scramble=key is not None, rng=seed)
             count = _checks.check_positive_int(residual, "residual")
-            # The unscrambled sequence starts in a corner of the box, which is no interior point: leave it out.
-            inside = sampler.random_base2(math.ceil(math.log2(count + 1)))
-            inside = low + (high - low) * inside[1 : count + 1]
+            # The sequence starts in a corner of the box, which is no interior point: leave it out.
+            unit = qmc.Sobol(len(self.variables), scramble=False).random_base2(math.ceil(math.log2(count + 1)))
+            shift = 0.0 if key is None else np.asarray(jax.random.uniform(key, (len(self.variables),)))
+            inside = low + (high - low) * ((unit[1 : count + 1] + shift) % 1.0)
         else:
             inside = self.grid(residual)
         rows = [Rows("residual", self.equation, jnp.asarray(inside, dtype))]

@@ -35,7 +35,7 @@ class Rows:
     name: str
     equation: Equation
     points: Float[Array | np.ndarray, "n d"]
-    targets: Float[Array | np.ndarray, "..."] | float = 0.0
+    targets: Float[Array | np.ndarray, ...] | float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

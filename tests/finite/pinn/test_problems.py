@@ -97,7 +97,7 @@ def test_points_lie_where_they_should(x64):
     assert problem.system(dtype=jnp.float32)["left"].targets.dtype == jnp.float32
 
 
-def test_a_key_scrambles_the_points():
+def test_a_key_moves_the_points():
     problem = nh.pde_problem("heat")
     points = [problem.system(key=k)["residual"].points for k in (None, None, jax.random.key(0), jax.random.key(1))]
     np.testing.assert_array_equal(points[0], points[1])
