@@ -2,6 +2,8 @@
 
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
 from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
+from ntk_helpers.finite.initializers import gaussian, orthogonal
+from ntk_helpers.finite.networks import DenseParams, Network, fcn, mirrored
 from ntk_helpers.finite.pinn import (
     BlockKernel,
     PDEProblem,
@@ -11,6 +13,7 @@ from ntk_helpers.finite.pinn import (
     partial_derivatives,
     pde_jacobian,
     pde_kernel,
+    pde_linearize,
     pde_problem,
     pde_residual,
 )
@@ -46,6 +49,7 @@ __all__ = [
     "partial_derivatives",
     "pde_jacobian",
     "pde_kernel",
+    "pde_linearize",
     "pde_problem",
     "pde_residual",
     "register_rule",
