@@ -84,6 +84,8 @@ except _PackageNotFoundError:  # run from a checkout that is not installed, as o
 # name -> module it lives in; loaded on first use
 _LAZY: dict[str, str] = {
     **dict.fromkeys(("TrainingLog", "train"), "ntk_helpers.predict.training"),
+    **dict.fromkeys(("PointResidual", "point_residuals"), "ntk_helpers.predict.residuals"),
+    **dict.fromkeys(("ResidualLog", "ntk_weights", "train_residuals"), "ntk_helpers.predict.adaptive_weights"),
     **dict.fromkeys(
         ("GaussNewtonLog", "gauss_newton_step", "levenberg_marquardt"), "ntk_helpers.predict.gauss_newton"
     ),

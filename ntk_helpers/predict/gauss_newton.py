@@ -26,10 +26,10 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from ntk_helpers import _checks
+from ntk_helpers.predict.residuals import Residual, block_losses, block_problem, check_finite, check_shapes
 
 __all__ = ["GaussNewtonLog", "gauss_newton_step", "levenberg_marquardt"]
 
-Residual = Callable[[Any, Any], Array]
 Form = Literal["auto", "kernel", "parameters"]
 # A progress bar appears when a run has taken this many seconds. The environment variable TQDM_DISABLE=1 turns it off.
 PROGRESS_AFTER = 5.0
@@ -40,15 +40,14 @@ LOWER, RAISE = 1 / 3, 2.0
 class _System(NamedTuple):
     """The compiled functions of one set of residual functions; parameters are flat.
 
-    ``rows(flat, blocks, scales)`` are the residuals; ``linearize`` gives (r, J, J^T r, matrix); ``solve`` takes these
-    and the damping and gives the step; ``attempt`` tries it and gives (parameters, loss, decrease of the model).
+    ``losses(flat, blocks)`` are those of the blocks; ``linearize(flat, blocks, scales)`` gives (r, J, J^T r, matrix);
+    ``solve`` takes these and the damping and gives the step and the decrease of the loss that the model expects.
     """
 
     unravel: Callable[[Array], Any]
-    rows: Callable[..., Any]
+    losses: Callable[..., Any]
     linearize: Callable[..., Any]
     solve: Callable[..., Any]
-    attempt: Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -130,12 +129,13 @@ def gauss_newton_step(
         >>> bool(jnp.allclose(a @ w, b, atol=1e-5))
         True
     """
-    functions, blocks, scales = _problem(residuals, points, weights)
+    functions, blocks, scales = block_problem(residuals, points, weights)
     flat, layout = _flat(params)
     damping = _checks.check_nonnegative(damping, "damping")
     system = _system(functions, layout, _checks.check_choice(form, "form", ("auto", "kernel", "parameters")))
-    _finite_start(system, flat, blocks, scales, functions)
-    delta = system.solve(*system.linearize(flat, blocks, scales), jnp.asarray(damping, flat.dtype))
+    check_shapes(functions, blocks, params)
+    check_finite(system.losses(flat, blocks))
+    delta, _ = system.solve(*system.linearize(flat, blocks, scales), jnp.asarray(damping, flat.dtype))
     if not bool(jnp.isfinite(delta).all()):
         raise ValueError(
             f"damping = {float(damping):g} is too small: the Cholesky factorization met a pivot that is not positive"
@@ -205,10 +205,13 @@ def levenberg_marquardt(
     if lam == 0:
         raise ValueError("damping must be positive, got 0: a rejected step could not raise it")
     wanted = _wanted(log_at, steps)
-    functions, blocks, scales = _problem(residuals, points, weights)
+    functions, blocks, scales = block_problem(residuals, points, weights)
     flat, layout = _flat(params if resume is None else resume.params)
     system = _system(functions, layout, form)
-    loss = _finite_start(system, flat, blocks, scales, functions)
+    check_shapes(functions, blocks, system.unravel(flat))
+    found = system.losses(flat, blocks)
+    check_finite(found)
+    loss = float(scales**2 @ found)
     if resume is None:
         losses, dampings, rejections = [loss], [], []
         kept = {0: params} if 0 in wanted else {}
@@ -228,15 +231,16 @@ def levenberg_marquardt(
                     break
                 linear = system.linearize(flat, blocks, scales)
                 for rejected in range(patience):  # noqa: B007
-                    new, loss, expected = system.attempt(flat, *linear, jnp.asarray(lam, flat.dtype), blocks, scales)
-                    loss, expected = float(loss), float(expected)
+                    delta, expected = system.solve(*linear, jnp.asarray(lam, flat.dtype))
+                    loss = float(scales**2 @ system.losses(flat + delta, blocks))
                     if loss < losses[-1]:  # False for NaN too, which a failed factorization gives
                         break
                     lam *= RAISE
                 else:
                     reason = "patience"
                     break
-                used, gain = lam, (losses[-1] - loss) / expected if expected > 0 else 0.0
+                new, used, expected = flat + delta, lam, float(expected)
+                gain = (losses[-1] - loss) / expected if expected > 0 else 0.0
                 lam *= min(RAISE, max(LOWER, 1 - (2 * gain - 1) ** 3))
                 if len(dampings) + 1 in wanted:
                     kept[len(dampings) + 1] = system.unravel(new)
@@ -271,32 +275,6 @@ def _wanted(log_at: Any, steps: int) -> set[int]:
     return set(found.tolist())
 
 
-def _problem(residuals: Any, points: Any, weights: Any) -> tuple[tuple[Residual, ...], tuple[Any, ...], Array]:
-    """Functions, points and roots of the weights, one a block."""
-    if callable(residuals):
-        functions, blocks = (residuals,), (points,)
-    else:
-        if not isinstance(residuals, Sequence) or not residuals or not all(map(callable, residuals)):
-            raise TypeError(f"residuals must be a function (params, point) or a sequence of them, got {residuals!r}")
-        if not isinstance(points, Sequence) or len(points) != len(residuals):
-            number = len(points) if isinstance(points, Sequence) else type(points).__name__
-            raise ValueError(f"points must be a sequence, one entry for each of {len(residuals)} blocks, got {number}")
-        functions, blocks = tuple(residuals), tuple(points)
-    blocks = tuple(jax.tree.map(jnp.asarray, block) for block in blocks)
-    for index, block in enumerate(blocks):
-        sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(block)}
-        if len(sizes) != 1 or not all(sizes) or 0 in next(iter(sizes)):
-            raise ValueError(f"points of block {index} must share a first axis of at least one point, got {sizes}")
-    if weights is None:
-        weights = np.ones(len(functions))
-    weights = jnp.asarray(weights, dtype=float)
-    if weights.shape != (len(functions),):
-        raise ValueError(f"weights must be one number for each of {len(functions)} blocks, got shape {weights.shape}")
-    if not bool((jnp.isfinite(weights) & (weights >= 0)).all()):
-        raise ValueError(f"weights must be finite and not negative, got {weights.tolist()}")
-    return functions, blocks, jnp.sqrt(weights)
-
-
 Layout = tuple[Any, tuple[tuple[int, ...], ...]]
 
 
@@ -326,13 +304,8 @@ def _build(functions: tuple[Residual, ...], layout: Layout, form: str) -> _Syste
         parts = jnp.split(flat, ends[:-1])
         return jax.tree.unflatten(tree, [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
 
-    def rows(flat: Array, blocks: Any, scales: Array) -> Array:
-        params = unravel(flat)
-        found = [
-            (scale * jax.vmap(lambda point, f=f: f(params, point))(block)).ravel()
-            for f, block, scale in zip(functions, blocks, scales, strict=True)
-        ]
-        return jnp.concatenate(found).astype(flat.dtype)
+    def losses(flat: Array, blocks: Any) -> Array:
+        return block_losses(functions, blocks, unravel(flat)).astype(flat.dtype)
 
     def rows_and_jacobian(flat: Array, blocks: Any, scales: Array) -> tuple[Array, Array]:
         """One vjp for each number that a point's residual has: the gradient of the point, never of the whole."""
@@ -357,38 +330,17 @@ def _build(functions: tuple[Residual, ...], layout: Layout, form: str) -> _Syste
         left = j if by_kernel(r, j) else j.T
         return r, j, jnp.matmul(j.T, r, precision="highest"), jnp.matmul(left, left.T, precision="highest")
 
-    def solve(r: Array, j: Array, gradient: Array, matrix: Array, damping: Array) -> Array:
+    @jax.jit
+    def solve(r: Array, j: Array, gradient: Array, matrix: Array, damping: Array) -> tuple[Array, Array]:
         factor = jsl.cho_factor(matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype), lower=True)
         if by_kernel(r, j):
-            return -jnp.matmul(j.T, jsl.cho_solve(factor, r), precision="highest")
-        return -jsl.cho_solve(factor, gradient)
-
-    @jax.jit
-    def attempt(
-        flat: Array, r: Array, j: Array, gradient: Array, matrix: Array, damping: Array, blocks: Any, scales: Array
-    ) -> tuple[Array, Array, Array]:
-        delta = solve(r, j, gradient, matrix, damping)
+            delta = -jnp.matmul(j.T, jsl.cho_solve(factor, r), precision="highest")
+        else:
+            delta = -jsl.cho_solve(factor, gradient)
         # |r|^2/2 - |r + J delta|^2/2 for the delta that solves the damped system
-        expected = 0.5 * (damping * delta @ delta - gradient @ delta)
-        new = flat + delta
-        found = rows(new, blocks, scales)
-        return new, 0.5 * found @ found, expected
+        return delta, 0.5 * (damping * delta @ delta - gradient @ delta)
 
-    return _System(unravel, jax.jit(rows), linearize, jax.jit(solve), attempt)
+    return _System(unravel, jax.jit(losses), linearize, solve)
 
 
 _kept = lru_cache(maxsize=16)(_build)
-
-
-def _finite_start(system: _System, flat: Array, blocks: Any, scales: Array, functions: Any) -> float:
-    """The loss, after checking the residuals."""
-    for index, (function, block) in enumerate(zip(functions, blocks, strict=True)):
-        one = jax.tree.map(lambda leaf: leaf[0], block)
-        found = jax.eval_shape(lambda f, p, function=function: function(system.unravel(f), p), flat, one)
-        if not isinstance(found, jax.ShapeDtypeStruct) or len(found.shape) > 1:
-            raise ValueError(f"residuals[{index}] must return a number or a vector at one point, got {found}")
-    rows = system.rows(flat, blocks, scales)
-    if not bool(jnp.isfinite(rows).all()):
-        bad = int((~jnp.isfinite(rows)).sum())
-        raise ValueError(f"residuals at params must be finite, got {bad} of {rows.size} that are NaN or infinite")
-    return 0.5 * float(rows @ rows)
