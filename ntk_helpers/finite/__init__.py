@@ -1,7 +1,19 @@
-"""What networks of finite width do: networks, their initialization, sampling."""
+"""What networks of finite width do: networks, initialization, sampling, tangent kernels, physics-informed rows."""
 
 from ntk_helpers.finite.initializers import gaussian, orthogonal
 from ntk_helpers.finite.networks import DenseParams, Network, fcn, mirrored
+from ntk_helpers.finite.pinn import (
+    BlockKernel,
+    PDEProblem,
+    PDESystem,
+    Residual,
+    Rows,
+    partial_derivatives,
+    pde_jacobian,
+    pde_kernel,
+    pde_problem,
+    pde_residual,
+)
 from ntk_helpers.finite.sampling import sample_fcn_law, sample_outputs
 from ntk_helpers.finite.tangents import (
     empirical_ntk,
@@ -13,8 +25,13 @@ from ntk_helpers.finite.tangents import (
 )
 
 __all__ = [
+    "BlockKernel",
     "DenseParams",
     "Network",
+    "PDEProblem",
+    "PDESystem",
+    "Residual",
+    "Rows",
     "empirical_ntk",
     "estimate_cost",
     "explain",
@@ -23,6 +40,11 @@ __all__ = [
     "mirrored",
     "ntk_vector_product",
     "orthogonal",
+    "partial_derivatives",
+    "pde_jacobian",
+    "pde_kernel",
+    "pde_problem",
+    "pde_residual",
     "register_rule",
     "sample_fcn_law",
     "sample_outputs",
