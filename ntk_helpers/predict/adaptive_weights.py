@@ -219,16 +219,18 @@ def _build(functions: tuple[Residual, ...], optimizer: optax.GradientTransformat
 
         return jax.lax.fori_loop(0, count, step, (params, opt_state))
 
-    def over_seeds(function: Callable[..., Any], shared: int) -> Any:
-        """Compile; all arguments but the last ``shared`` ones have the seeds as first axis."""
-        number = function.__code__.co_argcount
-        return jax.jit(jax.vmap(function, in_axes=(0,) * (number - shared) + (None,) * shared) if many else function)
+    def compiled(function: Callable[..., Any], in_axes: tuple[int | None, ...]) -> Any:
+        return jax.jit(jax.vmap(function, in_axes=in_axes) if many else function)
+
+    def ratios(params: Any, blocks: Any) -> Array:
+        traces = _traces(functions, blocks, params)
+        return traces.sum() / traces
 
     return (
-        over_seeds(lambda params: optimizer.init(params), 0),
-        over_seeds(advance, 2),
-        over_seeds(lambda params, blocks: (t := _traces(functions, blocks, params)).sum() / t, 1),
-        over_seeds(lambda params, blocks: block_losses(functions, blocks, params), 1),
+        compiled(optimizer.init, (0,)),
+        compiled(advance, (0, 0, 0, None, None)),
+        compiled(ratios, (0, None)),
+        compiled(lambda params, blocks: block_losses(functions, blocks, params), (0, None)),
     )
 
 
