@@ -15,7 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -40,14 +40,12 @@ LOWER, RAISE = 1 / 3, 2.0
 class _System(NamedTuple):
     """The compiled functions of one set of residual functions; parameters are flat.
 
-    ``losses(flat, blocks)`` are those of the blocks; ``linearize(flat, blocks, scales)`` gives (r, J, J^T r, matrix);
-    ``solve`` takes these and the damping and gives the step and the decrease of the loss that the model expects.
+    ``losses(flat, blocks)`` are those of the blocks; ``linearize(flat, blocks, scales)`` gives (r, J, J^T r).
     """
 
     unravel: Callable[[Array], Any]
     losses: Callable[..., Any]
     linearize: Callable[..., Any]
-    solve: Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -132,10 +130,12 @@ def gauss_newton_step(
     functions, blocks, scales = block_problem(residuals, points, weights)
     flat, layout = _flat(params)
     damping = _checks.check_nonnegative(damping, "damping")
-    system = _system(functions, layout, _checks.check_choice(form, "form", ("auto", "kernel", "parameters")))
+    _checks.check_choice(form, "form", ("auto", "kernel", "parameters"))
+    system = _system(functions, layout)
     check_shapes(functions, blocks, params)
     check_finite(system.losses(flat, blocks))
-    delta, _ = system.solve(*system.linearize(flat, blocks, scales), jnp.asarray(damping, flat.dtype))
+    linear = system.linearize(flat, blocks, scales)
+    delta, _ = _solve(*linear, _matrix(linear[1], form), jnp.asarray(damping, flat.dtype), form)
     if not bool(jnp.isfinite(delta).all()):
         raise ValueError(
             f"damping = {float(damping):g} is too small: the Cholesky factorization met a pivot that is not positive"
@@ -159,9 +159,9 @@ def levenberg_marquardt(
 ) -> GaussNewtonLog:
     r"""Minimize half a sum of squares by damped Gauss-Newton steps, each accepted only if the loss falls.
 
-    The damping follows Nielsen's rule (Madsen, Nielsen and Tingleff 2004, algorithm 3.16): with the gain ratio
-    :math:`\rho`, the decrease of the loss over that of its quadratic model, an accepted step multiplies lambda by
-    :math:`\max(\frac13, 1-(2\rho-1)^3)`; a rejected one multiplies it by 2.
+    The damping follows Nielsen's rule (as in Madsen, Nielsen and Tingleff 2004): with the gain ratio :math:`\rho`, the
+    decrease of the loss over that of its quadratic model, an accepted step multiplies lambda by
+    :math:`\max(\frac13, 1-(2\rho-1)^3)`, at most 2; a rejected one multiplies it by 2, always.
 
     Jacobians are ``vmap`` of the gradient of one row: the cost of one backward pass over all rows.
     The rows and the Jacobian must fit into memory. Runs longer than 5 s show a progress bar. A keyboard interrupt
@@ -170,7 +170,7 @@ def levenberg_marquardt(
     Args:
         residuals: as for ``nh.gauss_newton_step``.
         points: as for ``nh.gauss_newton_step``.
-        params: where to start; float64 unless residuals of about 1e-3 are good enough.
+        params: where to start. In float32 more steps are rejected; their damping keeps the systems solvable.
         steps: number of accepted steps in total, those of ``resume`` included.
         weights: of the blocks.
         damping: the first lambda. It has the unit of K.
@@ -207,7 +207,7 @@ def levenberg_marquardt(
     wanted = _wanted(log_at, steps)
     functions, blocks, scales = block_problem(residuals, points, weights)
     flat, layout = _flat(params if resume is None else resume.params)
-    system = _system(functions, layout, form)
+    system = _system(functions, layout)
     check_shapes(functions, blocks, system.unravel(flat))
     found = system.losses(flat, blocks)
     check_finite(found)
@@ -230,8 +230,9 @@ def levenberg_marquardt(
                     reason = "tolerance"
                     break
                 linear = system.linearize(flat, blocks, scales)
+                matrix = _matrix(linear[1], form)
                 for rejected in range(patience):  # noqa: B007
-                    delta, expected = system.solve(*linear, jnp.asarray(lam, flat.dtype))
+                    delta, expected = _solve(*linear, matrix, jnp.asarray(lam, flat.dtype), form)
                     loss = float(scales**2 @ system.losses(flat + delta, blocks))
                     if loss < losses[-1]:  # False for NaN too, which a failed factorization gives
                         break
@@ -239,14 +240,14 @@ def levenberg_marquardt(
                 else:
                     reason = "patience"
                     break
-                new, used, expected = flat + delta, lam, float(expected)
+                new, expected = flat + delta, float(expected)
                 gain = (losses[-1] - loss) / expected if expected > 0 else 0.0
-                lam *= min(RAISE, max(LOWER, 1 - (2 * gain - 1) ** 3))
+                after = lam * min(RAISE, max(LOWER, 1 - (2 * gain - 1) ** 3))
                 if len(dampings) + 1 in wanted:
                     kept[len(dampings) + 1] = system.unravel(new)
                 # one statement, so that an interrupt finds parameters and their records together
-                flat, losses, dampings, rejections = (
-                    new, [*losses, loss], [*dampings, used], [*rejections, rejected],
+                flat, lam, losses, dampings, rejections = (
+                    new, after, [*losses, loss], [*dampings, lam], [*rejections, rejected],
                 )  # fmt: skip
                 bar.set_postfix(loss=f"{loss:.1e}", refresh=False)
                 bar.update()
@@ -288,15 +289,15 @@ def _flat(params: Any) -> tuple[Array, Layout]:
     return jnp.concatenate([leaf.ravel() for leaf in leaves]), (tree, tuple(leaf.shape for leaf in leaves))
 
 
-def _system(functions: tuple[Residual, ...], layout: Layout, form: str) -> _System:
+def _system(functions: tuple[Residual, ...], layout: Layout) -> _System:
     """The compiled functions, kept for the next run of the same residuals with other parameters or points."""
     try:
-        return _kept(functions, layout, form)
+        return _kept(functions, layout)
     except TypeError:  # a residual that cannot be hashed
-        return _build(functions, layout, form)
+        return _build(functions, layout)
 
 
-def _build(functions: tuple[Residual, ...], layout: Layout, form: str) -> _System:
+def _build(functions: tuple[Residual, ...], layout: Layout) -> _System:
     tree, shapes = layout
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
 
@@ -321,26 +322,35 @@ def _build(functions: tuple[Residual, ...], layout: Layout, form: str) -> _Syste
             js.append((scale * j).reshape(-1, flat.size))
         return jnp.concatenate(rs).astype(flat.dtype), jnp.concatenate(js).astype(flat.dtype)
 
-    def by_kernel(r: Array, j: Array) -> bool:
-        return form == "kernel" or (form == "auto" and r.size < j.shape[1])
-
     @jax.jit
-    def linearize(flat: Array, blocks: Any, scales: Array) -> tuple[Array, Array, Array, Array]:
+    def linearize(flat: Array, blocks: Any, scales: Array) -> tuple[Array, Array, Array]:
         r, j = rows_and_jacobian(flat, blocks, scales)
-        left = j if by_kernel(r, j) else j.T
-        return r, j, jnp.matmul(j.T, r, precision="highest"), jnp.matmul(left, left.T, precision="highest")
+        return r, j, jnp.matmul(j.T, r, precision="highest")
 
-    @jax.jit
-    def solve(r: Array, j: Array, gradient: Array, matrix: Array, damping: Array) -> tuple[Array, Array]:
-        factor = jsl.cho_factor(matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype), lower=True)
-        if by_kernel(r, j):
-            delta = -jnp.matmul(j.T, jsl.cho_solve(factor, r), precision="highest")
-        else:
-            delta = -jsl.cho_solve(factor, gradient)
-        # |r|^2/2 - |r + J delta|^2/2 for the delta that solves the damped system
-        return delta, 0.5 * (damping * delta @ delta - gradient @ delta)
-
-    return _System(unravel, jax.jit(losses), linearize, solve)
+    return _System(unravel, jax.jit(losses), linearize)
 
 
 _kept = lru_cache(maxsize=16)(_build)
+
+
+def _by_kernel(j: Array, form: str) -> bool:
+    return form == "kernel" or (form == "auto" and j.shape[0] < j.shape[1])
+
+
+@partial(jax.jit, static_argnames="form")
+def _matrix(j: Array, form: str) -> Array:
+    """K = J J^T, or J^T J."""
+    left = j if _by_kernel(j, form) else j.T
+    return jnp.matmul(left, left.T, precision="highest")
+
+
+@partial(jax.jit, static_argnames="form")
+def _solve(r: Array, j: Array, gradient: Array, matrix: Array, damping: Array, form: str) -> tuple[Array, Array]:
+    """The step, and the decrease of the loss that the linear model expects of it."""
+    factor = jsl.cho_factor(matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype), lower=True)
+    if _by_kernel(j, form):
+        delta = -jnp.matmul(j.T, jsl.cho_solve(factor, r), precision="highest")
+    else:
+        delta = -jsl.cho_solve(factor, gradient)
+    # |r|^2/2 - |r + J delta|^2/2 for the delta that solves the damped system
+    return delta, 0.5 * (damping * delta @ delta - gradient @ delta)
