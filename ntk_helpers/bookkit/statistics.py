@@ -1,7 +1,7 @@
 """Statistics that claims rest on: means with standard errors, power laws with an interval from independent seeds."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -60,11 +60,13 @@ def fit_slope(
     seed: int = 0,
     n_bootstrap: int = 2000,
     level: float = 0.95,
+    average: Literal["mean", "median"] = "mean",
 ) -> Slope:
     r"""Exponent of a power law, with a bootstrap interval over seeds.
 
     Least squares of $\log \bar y$ on $\log x$, where $\bar y$ is the mean over seeds; the interval holds the middle
     ``level`` of the same fit over resampled seeds. At least 5 values of x over 1.5 decades, and 5 seeds.
+    The median over seeds is for quantities with heavy tails, whose mean a few seeds decide.
 
     Args:
         x: shape (widths,), positive, for example the widths of the networks.
@@ -72,6 +74,7 @@ def fit_slope(
         seed: of the bootstrap.
         n_bootstrap: number of resamplings.
         level: probability of the interval.
+        average: what stands for the seeds, ``"mean"`` or ``"median"``.
 
     Returns:
         Slope: slope, its interval, and the intercept in natural logarithms; ``nh.claim`` takes it as it is.
@@ -90,21 +93,30 @@ def fit_slope(
     """
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y_samples, dtype=np.float64)
     _check_power_law(xs, ys)
-    means = ys.mean(axis=0)
+    _check_average(average)
+    take = np.mean if average == "mean" else np.median
+    means = take(ys, axis=0)
     if not (means > 0).all():
         where = xs[int(np.argmin(means))]
-        raise ValueError(f"y_samples: the mean at x = {where:g} is {means.min():.3g}, not positive; use more samples")
+        raise ValueError(
+            f"y_samples: the {average} at x = {where:g} is {means.min():.3g}, not positive; use more samples"
+        )
     slope, intercept = np.polyfit(np.log(xs), np.log(means), 1)
     rng = np.random.default_rng(seed)
-    resampled = ys[rng.integers(len(ys), size=(n_bootstrap, len(ys)))].mean(axis=1)
+    resampled = take(ys[rng.integers(len(ys), size=(n_bootstrap, len(ys)))], axis=1)
     if not (resampled > 0).all():
         bad = np.mean((resampled <= 0).any(axis=1))
-        raise ValueError(f"y_samples: {bad:.0%} of the resampled means are not positive; use more samples")
+        raise ValueError(f"y_samples: {bad:.0%} of the resampled {average}s are not positive; use more samples")
     slopes = np.polyfit(np.log(xs), np.log(resampled).T, 1)[0]
     tail = (1 - level) / 2
     lo, hi = np.quantile(slopes, [tail, 1 - tail])
     # The percentile interval of a skewed bootstrap can miss the estimate by a hair; widen it to hold it.
     return Slope(float(slope), (float(min(lo, slope)), float(max(hi, slope))), float(intercept))
+
+
+def _check_average(average: str) -> None:
+    if average not in ("mean", "median"):
+        raise ValueError(f"average must be 'mean' or 'median', got {average!r}")
 
 
 def _check_power_law(xs: np.ndarray, ys: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from ntk_helpers.finite.pinn import (
     partial_derivatives,
     pde_jacobian,
     pde_kernel,
+    pde_linearize,
     pde_problem,
     pde_residual,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "partial_derivatives",
     "pde_jacobian",
     "pde_kernel",
+    "pde_linearize",
     "pde_problem",
     "pde_residual",
     "register_rule",

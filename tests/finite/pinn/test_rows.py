@@ -72,7 +72,9 @@ def test_residuals_and_loss(problem):
 
 def test_jacobian(problem):
     system, params = problem
-    np.testing.assert_allclose(nh.pde_jacobian(system, network, params), expected(params)[1], rtol=0, atol=1e-11)
+    values, jacobian = expected(params)
+    np.testing.assert_allclose(nh.pde_jacobian(system, network, params), jacobian, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(nh.pde_linearize(system, network, params)[0], values, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["structured", "jacobian"])
@@ -114,7 +116,9 @@ def test_components_of_one_point_stand_together(x64):
     params = {"w": jnp.array([[0.3, -0.7], [1.1, 0.4]])}
     assert system.residuals(pair, params)["both"].shape == (5, 2)
     dense = jax.jacobian(lambda w: system.vector(pair, {"w": w}))(params["w"]).reshape(16, -1)
-    np.testing.assert_allclose(nh.pde_jacobian(system, pair, params), dense, atol=1e-13)
+    residuals, jacobian = nh.pde_linearize(system, pair, params)
+    np.testing.assert_allclose(residuals, system.vector(pair, params), atol=1e-14)
+    np.testing.assert_allclose(jacobian, dense, atol=1e-13)
     np.testing.assert_allclose(nh.pde_kernel(system, pair, params).matrix(), dense @ dense.T, atol=1e-12)
 
 
