@@ -35,7 +35,7 @@ VENV = ROOT / "_build" / "venv-oldest"
 JAX = "0.7.2"
 THERE_BEFORE = (f"jax=={JAX}", f"jaxlib=={JAX}", "numpy==2.1.3")
 # What the tests need beyond the package.
-FOR_TESTS = ("pytest", "pytest-xdist", "hypothesis", "mpmath", "beartype")
+FOR_TESTS = ("pytest", "hypothesis", "mpmath", "beartype")
 # Every public function of the kernels, the networks and the door to neural-tangents, each against its own reference;
 # the many cases of precision and of bad input are left to the JAX of the lock.
 TESTS = (
@@ -176,7 +176,7 @@ def main() -> None:
     if missing:
         print(f"no such tests: {', '.join(missing)}", file=sys.stderr)
         raise SystemExit(2)
-    run(python, "-m", "pytest", "-q", "-n", "auto", "--maxprocesses=4", "--dist=loadfile", *arguments.tests)
+    run(python, "-m", "pytest", "-q", *arguments.tests)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def explicit_kernel(apply, params, x):
     return np.einsum("iap,jbp->iajb", rows, rows)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize(("parameterization", "activation"), [("ntk", "relu"), ("ntk", "tanh"), ("standard", "erf")])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_mirrored_network_starts_at_exactly_zero(parameterization, activation, seed):

@@ -103,6 +103,7 @@ def test_the_law_is_that_of_networks(width, depth, sigma_w, sigma_b, biases, sca
     assert scipy.stats.ks_2samp(*difference).pvalue > 1e-4
 
 
+@pytest.mark.optimized
 def test_the_law_keeps_equal_inputs_equal():
     f = nh.sample_fcn_law(jnp.array(X), key=jax.random.key(0), n_networks=50, width=64, depth=3, sigma_w=1.4)
     assert np.abs(f[:, 0]).max() > 0.1

@@ -1,15 +1,16 @@
 import jax
-import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
+import pytest
 from limits.reference import exact
 
 from ntk_helpers.limits._angle import acute_angle
 
 
+@pytest.mark.optimized
 def test_relative_error_of_angle_and_rise(dtype):
     gaps = np.concatenate([np.linspace(0, 1, 60)[1:], np.logspace(-20, -1, 40)]).astype(dtype)
-    theta, rise = acute_angle(jnp.asarray(gaps))
+    theta, rise = jax.jit(acute_angle)(gaps)
     eps = float(np.finfo(dtype).eps)
     for gap, angle, value in zip(gaps, np.asarray(theta), np.asarray(rise), strict=True):
         t = 2 * mp.asin(mp.sqrt(exact(gap) / 2))

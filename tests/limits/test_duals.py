@@ -32,6 +32,7 @@ def covariances(dtype):
     return np.concatenate([q11, same]), np.concatenate([q22, same]), np.concatenate([q12, same])
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize(("name", "phi", "expected"), CLOSED, ids=[c[0] for c in CLOSED])
 def test_closed_forms_against_fifty_digits(name, phi, expected, dtype):
     q = covariances(dtype)

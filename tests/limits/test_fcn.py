@@ -44,6 +44,7 @@ def references(x1, x2, activation, **options):
 
 
 # A sigma_b of 0 in one layer leaves the bias out there, as sigma_b = 0 does in all.
+@pytest.mark.optimized
 @pytest.mark.parametrize(
     ("activation", "d", "sigma_b"),
     [
@@ -78,6 +79,7 @@ def test_against_fifty_digits_at_every_angle(activation, d, sigma_b, dtype):
                 assert error <= (1e-6 if dtype == np.float32 else 1e-12), (i, angle, error)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_errors_relative_to_the_norms(activation, dtype):
     """The bars for errors over |x||x'| itself, where the kernels are of that size: depth 1, weights of He.
@@ -97,6 +99,7 @@ def test_errors_relative_to_the_norms(activation, dtype):
                 assert abs(exact(result[i]) - expected) <= (1e-6 if dtype == np.float32 else 1e-12) * norms
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_deep_networks_against_fifty_digits(activation, x64):
     """Layers beyond the third run in a loop, biases that are off among them."""
@@ -112,6 +115,7 @@ def test_deep_networks_against_fifty_digits(activation, x64):
             assert abs(exact(result[i]) - expected) <= 24 * 7 / 3 * np.finfo(float).eps * own, i
 
 
+@pytest.mark.optimized
 def test_diagonal_and_equal_rows_are_exact_to_rounding(dtype):
     x = np.random.default_rng(3).normal(size=(30, 11)).astype(dtype)
     x = np.concatenate([x, x[:3]])
@@ -229,6 +233,7 @@ def test_get_and_equal_arrays_agree(x64):
     np.testing.assert_allclose(nh.fcn_kernel(x, x.copy(), depth=1, sigma_b=0.1).ntk, both.ntk, **tolerance)
 
 
+@pytest.mark.optimized
 def test_blocks_of_rows_change_nothing():
     rng = np.random.default_rng(6)
     x1, x2 = (rng.normal(size=(n, 3)).astype(np.float32) for n in (1201, 700))  # the last block reaches back
@@ -241,6 +246,7 @@ def test_blocks_of_rows_change_nothing():
     np.testing.assert_allclose(own[-40:, -700:], kernel(x1[-40:], x1[-700:]), rtol=0, atol=2e-6)
 
 
+@pytest.mark.optimized
 def test_peak_memory_is_below_six_results():
     n = 1500
     x = jnp.asarray(np.random.default_rng(8).normal(size=(n, 30)), jnp.float32)

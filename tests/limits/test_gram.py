@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +8,16 @@ from limits.reference import pair_at_angle, true_angle
 
 from ntk_helpers.limits._gram import cosine_and_gap, row_norms
 
-compiled = jax.jit(cosine_and_gap)
+# Angles and their bars, as the compiler leaves them to users.
+pytestmark = pytest.mark.optimized
+
+
+@partial(jax.jit, static_argnames="offset")
+def compiled(x1, x2, offset=None):
+    """Cosine and gap of the rows."""
+    return cosine_and_gap(row_norms(x1)[1], row_norms(x2)[1], offset)
+
+
 ANGLES = [1e-9, 1e-7, 1e-5, 1e-3, 0.02, 0.1, 0.2, 0.4, 0.5, 1.0, 1.5, 2.0, 3.0, np.pi - 1e-3, np.pi - 1e-6]
 
 
@@ -14,8 +25,7 @@ ANGLES = [1e-9, 1e-7, 1e-5, 1e-3, 0.02, 0.1, 0.2, 0.4, 0.5, 1.0, 1.5, 2.0, 3.0, 
 def test_angle_error_is_a_few_eps_at_every_angle(dtype, d):
     rng = np.random.default_rng(0)
     x1, x2 = map(np.array, zip(*(pair_at_angle(rng, d, a, 1.3, 1.7, dtype) for a in ANGLES), strict=True))
-    u1, u2 = row_norms(jnp.asarray(x1))[1], row_norms(jnp.asarray(x2))[1]
-    cosine, gap = compiled(u1, u2, None)
+    cosine, gap = compiled(x1, x2)
     cosine, gap = np.diag(cosine).astype(float), np.diag(gap).astype(float)
     acute = 2 * np.arcsin(np.sqrt(gap / 2))
     angle = np.where(cosine < 0, np.pi - acute, acute)
@@ -27,8 +37,7 @@ def test_angle_error_is_a_few_eps_at_every_angle(dtype, d):
 
 def test_equal_and_opposite_rows_are_exact(dtype):
     x = np.random.default_rng(1).normal(size=(40, 7)).astype(dtype)
-    u = row_norms(jnp.asarray(np.concatenate([x, -x, 4 * x])))[1]
-    cosine, gap = compiled(u[:40], u, None)
+    cosine, gap = map(np.asarray, compiled(x, np.concatenate([x, -x, 4 * x])))
     for start, sign in ((0, 1), (40, -1), (80, 1)):
         np.testing.assert_array_equal(np.diag(gap[:, start : start + 40]), 0.0)
         np.testing.assert_array_equal(np.diag(cosine[:, start : start + 40]), sign)
@@ -36,9 +45,8 @@ def test_equal_and_opposite_rows_are_exact(dtype):
 
 def test_known_equal_rows_from_an_offset_on(dtype):
     x = np.random.default_rng(2).normal(size=(9, 5)).astype(dtype)
-    u = row_norms(jnp.asarray(x))[1]
-    _, whole = compiled(u, u, 0)
-    _, part = compiled(u[3:7], u, 3)
+    _, whole = map(np.asarray, compiled(x, x, 0))
+    _, part = map(np.asarray, compiled(x[3:7], x, 3))
     np.testing.assert_array_equal(np.diag(whole), 0.0)
     np.testing.assert_allclose(part, whole[3:7], rtol=0, atol=4 * np.finfo(dtype).eps)
 

@@ -100,7 +100,8 @@ def test_the_stop_button_keeps_what_was_done(monkeypatch):
     """The signal of a stop button, in the middle of a run that would take minutes.
 
     The main thread raises it, at the progress bar: one that another thread sends at any moment may arrive inside a
-    callback of the runtime, where Python reports it and goes on.
+    callback of the runtime, where Python reports it and goes on. A job that a shell started in the background ignores
+    the signal, so Python's own answer to it is put back first.
     """
     rung = []
 
@@ -113,8 +114,12 @@ def test_the_stop_button_keeps_what_was_done(monkeypatch):
 
     monkeypatch.setattr(training, "tqdm", Watched)
     steps = 10**7
-    with pytest.warns(RuntimeWarning, match="interrupted after"):
-        log = nh.train(NET, X, Y, learning_rate=0.05, steps=steps, key=KEY, log_at=[0, 10, steps])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.warns(RuntimeWarning, match="interrupted after"):
+            log = nh.train(NET, X, Y, learning_rate=0.05, steps=steps, key=KEY, log_at=[0, 10, steps])
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert log.interrupted
     assert 100 < log.steps_done < steps
     assert log.steps.tolist() == [0, 10]

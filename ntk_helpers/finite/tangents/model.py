@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Model", "batch_leaves", "build_model", "mask_of"]
+__all__ = ["Model", "batch_leaves", "build_model", "mask_of", "output_of"]
+
+# Outputs already found, for each function: tracing it anew would take longer than many a kernel.
+_OUTPUTS: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +126,20 @@ def build_model(
 
 def output_of(model: Model, leaves: Sequence[Any], x_leaves: Sequence[Any], name: str = "f") -> Any:
     """Shape and dtype of the output for one example; raises where f does not keep samples on the first axis."""
+    arrays = tuple((part.shape, str(part.dtype)) for part in (*leaves, *x_leaves))
+    key = (model.params_def, model.x_def, model.static, model.arrays, arrays, jax.config.jax_enable_x64)
+    try:
+        known = _OUTPUTS.setdefault(model.function, {})
+        if key in known:
+            return known[key]
+    except TypeError:  # not hashable, or it cannot be referred to weakly: look each time
+        known = {}
+        key = ()
+    known[key] = _output_of(model, leaves, x_leaves, name)
+    return known[key]
+
+
+def _output_of(model: Model, leaves: Sequence[Any], x_leaves: Sequence[Any], name: str) -> Any:
     samples = x_leaves[0].shape[0]
     out = jax.eval_shape(model.on_batch, list(leaves), list(x_leaves))
     if not hasattr(out, "shape"):

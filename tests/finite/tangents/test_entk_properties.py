@@ -124,6 +124,7 @@ def test_symmetric_and_positive(x64):
     assert values.min() > -1e-13 * values.max()
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize(
     "name", ["three_layers_ten_outputs", "rnn_scan", "conv_2d_bias", "transformer_block", "attention"]
 )
@@ -136,6 +137,7 @@ def test_float32(name):
     np.testing.assert_allclose(kernel, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
 
 
+@pytest.mark.optimized
 def test_half_precision_is_accumulated_in_float32():
     draw = Draw(7)
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), mlp_params(draw))
@@ -291,3 +293,25 @@ def test_a_user_can_add_a_rule(gelu_rule, x64):
 
     assert nh.explain(again, params, x).ways["[0]"] == "structured"
     close(nh.empirical_ntk(again, params, x), exact)
+
+
+def test_a_function_is_traced_once_for_each_shape():
+    runs = []
+
+    def f(params, x):
+        runs.append(x.shape)
+        return jnp.tanh(x @ params)
+
+    params = jnp.asarray([[0.05], [-0.1], [0.2]])
+    x = jnp.asarray([[1.0, 2.0, 3.0], [0.0, 1.0, -1.0]])
+    first = nh.empirical_ntk(f, params, x)
+    traced = len(runs)
+    other = 2.0 * params
+    second = nh.empirical_ntk(f, other, x)
+    assert traced > 0
+    assert len(runs) == traced
+    slopes = 1.0 - jnp.tanh(x @ other) ** 2
+    np.testing.assert_allclose(second[:, :, 0, 0], (x @ x.T) * slopes * slopes.T, rtol=1e-5)
+    assert not np.allclose(first, second)
+    nh.empirical_ntk(f, params, x[:1])
+    assert len(runs) > traced
