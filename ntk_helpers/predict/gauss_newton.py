@@ -26,7 +26,7 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from ntk_helpers import _checks
-from ntk_helpers.predict.residuals import Residual, block_losses, block_problem, check_finite, check_shapes
+from ntk_helpers.predict.residuals import Residual, block_losses, block_problem, check_finite, check_shapes, over_blocks
 
 __all__ = ["GaussNewtonLog", "gauss_newton_step", "levenberg_marquardt"]
 
@@ -315,12 +315,10 @@ def _build(functions: tuple[Residual, ...], layout: Layout) -> _System:
             r, pull = jax.vjp(lambda p: jnp.ravel(f(unravel(p), point)), flat)
             return r, jax.vmap(lambda e: pull(e)[0])(jnp.eye(r.size, dtype=r.dtype))
 
-        rs, js = [], []
-        for f, block, scale in zip(functions, blocks, scales, strict=True):
-            r, j = jax.vmap(lambda point, f=f: at_point(f, point))(block)
-            rs.append((scale * r).ravel())
-            js.append((scale * j).reshape(-1, flat.size))
-        return jnp.concatenate(rs).astype(flat.dtype), jnp.concatenate(js).astype(flat.dtype)
+        found = over_blocks(at_point, functions, blocks)
+        r = [(scale * r).ravel() for scale, (r, _) in zip(scales, found, strict=True)]
+        j = [(scale * j).reshape(-1, flat.size) for scale, (_, j) in zip(scales, found, strict=True)]
+        return jnp.concatenate(r).astype(flat.dtype), jnp.concatenate(j).astype(flat.dtype)
 
     @jax.jit
     def linearize(flat: Array, blocks: Any, scales: Array) -> tuple[Array, Array, Array]:

@@ -20,6 +20,7 @@ __all__ = [
     "block_problem",
     "check_finite",
     "check_shapes",
+    "over_blocks",
     "point_residuals",
 ]
 
@@ -115,7 +116,34 @@ def check_finite(losses: Array | np.ndarray) -> None:
         raise ValueError(f"residuals[{int(bad.argmax())}] at params must be finite, got NaN or infinite values")
 
 
+def over_blocks(
+    at_point: Callable[[Residual, Any], Any], functions: tuple[Residual, ...], blocks: tuple[Any, ...]
+) -> list[Any]:
+    """``at_point(function, point)`` at all points, a pytree for each block.
+
+    Blocks of equal functions, such as u at the start and on the sides, go through one program: less to compile.
+    """
+    groups: list[tuple[Any, list[int]]] = []
+    for index, (function, block) in enumerate(zip(functions, blocks, strict=True)):
+        leaves, tree = jax.tree.flatten(block)
+        kind = (function, tree, [(leaf.shape[1:], leaf.dtype) for leaf in leaves])
+        same = next((members for other, members in groups if other == kind), None)
+        if same is None:
+            groups.append((kind, [index]))
+        else:
+            same.append(index)
+    found: list[Any] = [None] * len(functions)
+    for (function, *_), members in groups:
+        joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *[blocks[i] for i in members])
+        values = jax.vmap(lambda point, f=function: at_point(f, point))(joined)
+        end = 0
+        for i in members:
+            begin, end = end, end + len(jax.tree.leaves(blocks[i])[0])
+            found[i] = jax.tree.map(lambda v, b=begin, e=end: v[b:e], values)
+    return found
+
+
 def block_losses(functions: tuple[Residual, ...], blocks: tuple[Any, ...], params: Any) -> Array:
     """Half the sum of squares of each block, ``(B,)``, not weighted."""
-    rows = [jax.vmap(lambda q, f=f: f(params, q))(block) for f, block in zip(functions, blocks, strict=True)]
+    rows = over_blocks(lambda f, point: f(params, point), functions, blocks)
     return jnp.stack([0.5 * jnp.sum(r**2) for r in rows])
