@@ -13,14 +13,16 @@ and there are three orders to compute it in:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ntk_helpers.finite.tangents.blocks import Block, Mode, dense, einsum
-from ntk_helpers.finite.tangents.gradients import gradient_kernel
+from ntk_helpers.finite.tangents.gradients import gradient_kernel, piece_bytes
 from ntk_helpers.finite.tangents.window import patch_gram
 
 __all__ = ["contract_blocks", "contract_leaf"]
@@ -67,11 +69,29 @@ def _gram(first: Block, second: Block, how: str, mode: Mode) -> jax.Array:
 
 
 def _apply(first: Block, second: Block, mode: Mode) -> jax.Array:
-    n, o, z, p, result = mode.letters
-    pair = f"{n}gts" if mode.same else f"{n}gt{z}s"
+    *_, p, result = mode.letters
     left = _operands_gram(first, second, mode)
-    moved = f"{n}{o}gsc" if mode.same else f"{n}{o}{z}gsc"
-    return einsum(f"{moved},{z}{p}gsc->{result}", einsum(f"{pair},{n}{o}gtc->{moved}", left, first.b), second.b)
+    if mode.same:
+        moved = einsum("ngts,nogtc->nogsc", left, first.b)
+        return einsum(f"nogsc,n{p}gsc->{result}", moved, second.b)
+
+    def pair(left: jax.Array, b1: jax.Array, b2: jax.Array) -> jax.Array:
+        """The kernel of one sample on either side."""
+        moved = einsum("gts,ogtc->ogsc", left, b1)
+        return einsum(f"ogsc,{p}gsc->{result[2:]}", moved, b2)
+
+    # All at once, the product in the middle would be written to memory and read again.
+    held = math.prod(first.b.shape[1:3]) * math.prod(second.b.shape[3:]) * first.b.dtype.itemsize
+    count1, count2 = first.b.shape[0], second.b.shape[0]
+    pairs = max(1, piece_bytes() // held)
+    columns = -(-count2 // -(-count2 // pairs))
+    rows = min(max(1, pairs // count2), count1)
+
+    def row(parts: tuple[jax.Array, jax.Array]) -> jax.Array:
+        grams, b1 = parts
+        return lax.map(lambda other: pair(other[0], b1, other[1]), (grams, second.b), batch_size=columns)
+
+    return lax.map(row, (jnp.moveaxis(left, 3, 1), first.b), batch_size=rows)
 
 
 def contract_leaf(left: jax.Array, right: jax.Array, mode: Mode) -> jax.Array:
