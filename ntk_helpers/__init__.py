@@ -108,6 +108,9 @@ except _PackageNotFoundError:  # run from a checkout that is not installed, as o
 # name -> module it lives in; loaded on first use
 _LAZY: dict[str, str] = {
     **dict.fromkeys(("TrainingLog", "train"), "ntk_helpers.predict.training"),
+    **dict.fromkeys(("PointResidual", "point_residuals"), "ntk_helpers.predict.residuals"),
+    **dict.fromkeys(("ResidualLog", "ntk_weights", "train_residuals"), "ntk_helpers.predict.adaptive_weights"),
+    **dict.fromkeys(("GaussNewtonLog", "gauss_newton_step", "levenberg_marquardt"), "ntk_helpers.predict.gauss_newton"),
     **dict.fromkeys(("ClaimFailed", "chapter", "claim", "claims_table", "not_run"), "ntk_helpers.bookkit.claims"),
     **dict.fromkeys(("configure", "progress", "scale"), "ntk_helpers.bookkit.scale"),
     **dict.fromkeys(("SliceOver", "stage"), "ntk_helpers.bookkit.stages"),

@@ -2,8 +2,6 @@
 
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
 from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
-from ntk_helpers.finite.initializers import gaussian, orthogonal
-from ntk_helpers.finite.networks import DenseParams, Network, fcn, mirrored
 from ntk_helpers.finite.pinn import (
     BlockKernel,
     PDEProblem,

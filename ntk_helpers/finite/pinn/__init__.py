@@ -4,7 +4,6 @@ from ntk_helpers._derivatives import partial_derivatives
 from ntk_helpers.finite.pinn.kernel import BlockKernel, pde_kernel
 from ntk_helpers.finite.pinn.problems import PDEProblem, pde_problem
 from ntk_helpers.finite.pinn.residual import Residual, pde_residual
-from ntk_helpers.finite.pinn.system import PDESystem, Rows, pde_jacobian
 from ntk_helpers.finite.pinn.system import PDESystem, Rows, pde_jacobian, pde_linearize
 
 __all__ = [
