@@ -216,6 +216,9 @@ def main() -> int:
         return 2
     environment = {**os.environ, "NTK_SCALE": "quick", "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg"}
     environment.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    # A job is for one core: linear algebra on more threads would wait for its neighbours, spinning.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        environment.setdefault(name, "1")
     start = time.monotonic()
     results = run_jobs(jobs, environment, cores=cores(), optimized="--optimized" in sys.argv[1:])
     total = time.monotonic() - start
