@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ntk_helpers._taps import tap_shares
@@ -81,7 +82,14 @@ def orthogonal(
     """
     _check_shape(shape)
     n_out, n_in = shape
-    return math.sqrt(max(shape)) * jax.random.orthogonal(key, n_out, m=n_in, dtype=dtype)
+
+    # One after the other under vmap: on a CPU with several cores, batched QR decompositions of some hundred rows have
+    # been seen to wait for each other without end (jaxlib 0.10.2).
+    @sequential_vmap
+    def draw(key: PRNGKeyArray) -> Array:
+        return jax.random.orthogonal(key, n_out, m=n_in, dtype=dtype)
+
+    return math.sqrt(max(shape)) * draw(key)
 
 
 def delta_orthogonal(

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -113,3 +116,16 @@ def test_the_centre_of_delta_orthogonal_is_haar():
 def test_delta_orthogonal_needs_a_window_with_a_centre(shape, without_hook):
     with pytest.raises(ValueError, match=r"shape must be positive integers|odd lengths"):
         delta_orthogonal(key=jax.random.key(0), shape=shape)
+
+
+def test_many_large_orthogonal_matrices_at_once():
+    """In a process of its own, with a limit: a batched QR decomposition has been seen to wait without end."""
+    code = (
+        "import jax, numpy as np\n"
+        "from ntk_helpers.finite.initializers import orthogonal\n"
+        "keys = jax.random.split(jax.random.key(0), 10)\n"
+        "draw = lambda key: orthogonal(key=key, shape=(230, 230), dtype=np.float32)\n"
+        "many = np.asarray(jax.jit(jax.vmap(draw))(keys))\n"
+        "np.testing.assert_allclose(many[3], draw(keys[3]), atol=2e-4)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
