@@ -74,13 +74,16 @@ def rows(chapter: str) -> list[dict[str, str]]:
 
 def overview(chapters: dict[str, list[dict[str, str]]]) -> list[str]:
     """One line for each chapter: how many claims, with which verdicts, how many at full scale."""
-    lines = ["| Chapter | Claims | Agree | Refute | Not run | Measured at full scale |", "|---|---|---|---|---|---|"]
+    lines = ["::::{container} ntk-overview"]
+    lines += ["| Chapter | Claims | Agree | Refute | Not run | Full scale |", "|---|---|---|---|---|---|"]
     for chapter, found in chapters.items():
         number = chapter.split("_")[0]
         counts = [sum(row["verdict"] == verdict for row in found) for verdict in ("agrees", "refutes", "not run")]
         full = sum(row["full"] != "–" for row in found)
-        lines.append(f"| [{int(number)}](#chapter-{int(number)}) | {len(found)} | {' | '.join(map(str, [*counts, full]))} |")
-    return [*lines, ""]
+        lines.append(
+            f"| [{int(number)}](#chapter-{int(number)}) | {len(found)} | {' | '.join(map(str, [*counts, full]))} |"
+        )
+    return [*lines, "::::", ""]
 
 
 def render() -> str:
@@ -99,7 +102,7 @@ def render() -> str:
         f"**{len(every)} claims: {count['agrees']} agree, {count['refutes']} refute what a paper says, "
         f"{count['not run']} were not run" + (f", {count['fails']} fail" if count["fails"] else "") + ".**",
         "",
-        "Quick is what two CPU cores measure in minutes; full is a stored run, with its device. The name of a claim leads to the cell that measures it.",
+        "Quick is what a CPU measures in minutes; full is a stored run, with its device. A claim's name leads to where it is measured.",
         "",
         *overview(chapters),
     ]

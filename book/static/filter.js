@@ -58,6 +58,8 @@ document.addEventListener("DOMContentLoaded", () => {
       board.open = active && found.get(board) > 0;
       board.closest("section").hidden = active && !found.get(board);
     }
+    // What sums up all claims is in the way of a choice among them.
+    for (const part of summaries) part.hidden = active;
     state.textContent = active ? `${count} of ${rows.length} claims` : "";
     const query = new URLSearchParams(chosen.map(([name, select]) => [name, select.value]));
     if (words.value) query.set("words", words.value);
@@ -72,7 +74,10 @@ document.addEventListener("DOMContentLoaded", () => {
   form.addEventListener("input", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.append(state);
-  boards[0].closest("section").before(form);
+  const overview = document.querySelector(".ntk-overview");
+  const sections = [...boards[0].closest("section").parentElement.children].filter((e) => e.matches("section"));
+  const summaries = [overview, ...sections.filter((section) => !section.querySelector(".ntk-board"))];
+  overview.before(form);
   if (location.search) apply();
 
   // A link to a chapter opens its claims.

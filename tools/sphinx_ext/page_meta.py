@@ -9,7 +9,9 @@ from html import escape
 from docutils import nodes
 
 PICTURE = "_static/card.png"
-PICTURE_ALT = "Random functions of networks of width 4, 32 and 2048; the wide ones stay in the band of a Gaussian process"
+PICTURE_ALT = (
+    "Random functions of networks of width 4, 32 and 2048; the wide ones stay in the band of a Gaussian process"
+)
 DESCRIPTION = 200  # characters, about what a search engine shows
 
 NOT_FOUND = """<!doctype html>
