@@ -156,3 +156,12 @@ def test_stored_results(demo, book, capsys):
     shown = capsys.readouterr().out
     assert "full scale: a GPU, 2 minutes, commit abc" in shown
     assert "demo.one agrees; expected 1 ± 3 %; stored 1" in shown
+
+
+def test_measurements_by_name_are_shown_in_one_order(book, monkeypatch):
+    # A notebook is stored with sorted keys: an execution that shows another order would differ from what is stored.
+    numbers, names = 'kind = "equals"\nexpected = 1.0\nrtol = 0.03', 'kind = "ordering"\nexpected = ["tanh", "erf"]'
+    book(CONTRACT.replace(numbers, names).replace("[demo.one.full]\nrtol = 0.001\n", ""))
+    nh.chapter("90_demo")
+    nh.claim("demo.one", {"tanh": 1.0, "erf": 2.0})
+    assert list(session.current.records["demo.one"]["measured"]) == ["erf", "tanh"]
