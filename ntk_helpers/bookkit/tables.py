@@ -41,4 +41,5 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, label:
     if wrong := {len(line) for line in lines} - {len(headings)}:
         raise ValueError(f"rows must have {len(headings)} entries, one for each heading, got {sorted(wrong)}")
     text = [f"Table: {label}"] + ([] if in_jupyter() else ["  ".join(line) for line in [list(headings), *lines]])
-    emit("\n".join(text), table(map(escape, headings), (cells(*map(escape, line)) for line in lines), label))
+    body = (cells(*map(escape, line)) for line in lines)
+    emit("\n".join(text), table(map(escape, headings), body, label, kind="ntk-table"))

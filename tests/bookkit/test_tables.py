@@ -23,7 +23,7 @@ def test_readers_see_the_table_and_nbval_the_label(shown):
     ((text, html),) = shown
     assert text == "Table: exponents"
     assert [html.count(tag) for tag in ("<tr>", "<th ", "<td ")] == [3, 2, 4]
-    assert all(part in html for part in ("&lt;0", 'aria-label="exponents"', 'tabindex="0"'))
+    assert all(part in html for part in ("&lt;0", 'class="ntk-table"', 'aria-label="exponents"', 'tabindex="0"'))
 
 
 def test_a_script_prints_all_of_it(capsys):
