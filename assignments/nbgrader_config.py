@@ -8,3 +8,5 @@ c.CourseDirectory.course_id = "ntk"
 c.CourseDirectory.db_url = f"sqlite:///{Path(__file__).resolve().parent / 'gradebook.db'}"
 c.ExecutePreprocessor.timeout = 180  # seconds for one cell; the slowest takes a few
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
+# The name of a submission in a bundle from a learning platform: STUDENT_SET.ipynb (for nbgrader zip_collect).
+c.FileNameCollectorPlugin.named_regexp = r"(?:.*[/\\])?(?P<student_id>[\w.-]+?)_(?P<file_id>\d\d_\w+)"
