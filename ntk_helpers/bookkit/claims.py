@@ -78,8 +78,11 @@ def claim(
     contract = _contract(claim_id)
     if isinstance(measured, Slope):
         measured, interval = measured.slope, measured.interval
-    values = {str(k): as_number(v) for k, v in measured.items()} if isinstance(measured, Mapping) else None
-    number = as_number(measured) if values is None else values
+    if isinstance(measured, Mapping):
+        # Sorted, as a notebook sorts the keys when it is stored: what is shown then follows from what is stored.
+        number = dict(sorted((str(k), as_number(v)) for k, v in measured.items()))
+    else:
+        number = as_number(measured)
     interval = None if interval is None else tuple(float(end) for end in interval)
     se = {str(k): float(v) for k, v in se.items()} if isinstance(se, Mapping) else None if se is None else float(se)
     if scale() not in contract.scales:

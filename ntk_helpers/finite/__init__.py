@@ -6,6 +6,7 @@ from ntk_helpers.finite.pinn import (
     BlockKernel,
     PDEProblem,
     PDESystem,
+    PointResidual,
     Residual,
     Rows,
     partial_derivatives,
@@ -14,6 +15,7 @@ from ntk_helpers.finite.pinn import (
     pde_linearize,
     pde_problem,
     pde_residual,
+    point_residuals,
 )
 from ntk_helpers.finite.sampling import sample_fcn_law, sample_outputs
 from ntk_helpers.finite.tangents import (
@@ -32,6 +34,7 @@ __all__ = [
     "Network",
     "PDEProblem",
     "PDESystem",
+    "PointResidual",
     "Residual",
     "Rows",
     "cnn",
@@ -50,6 +53,7 @@ __all__ = [
     "pde_linearize",
     "pde_problem",
     "pde_residual",
+    "point_residuals",
     "register_rule",
     "sample_fcn_law",
     "sample_outputs",

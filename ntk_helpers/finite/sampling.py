@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from ntk_helpers import _checks
+from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.activations import Activation
 from ntk_helpers.finite.initializers import gaussian_arrays
 from ntk_helpers.finite.networks.fcn import FCNSpec, fcn_spec
@@ -33,8 +34,6 @@ __all__ = ["sample_fcn_law", "sample_outputs"]
 
 # Memory that one batch of networks may take, in bytes, where batch_size is not given.
 BATCH_BYTES = 256 * 2**20
-# A progress bar appears when a run has taken this many seconds. The environment variable TQDM_DISABLE=1 turns it off.
-PROGRESS_AFTER = 5.0
 # Equal layers in a row up to which sample_fcn_law compiles each of them.
 UNROLLED = 4
 

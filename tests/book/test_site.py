@@ -7,9 +7,10 @@ from html import unescape
 from xml.etree import ElementTree
 
 import inspection
-import ntk_helpers as nh
 import pytest
 from site_pages import HTML, built_pages
+
+import ntk_helpers as nh
 
 WRITTEN = [name for name in built_pages() if re.match(r"(book|notebooks)/", name)]
 NOTHING = ["_build/html is empty: run make book"]

@@ -178,3 +178,12 @@ def test_on_colab_the_chapter_says_what_a_gpu_is_for(book, monkeypatch, capsys, 
     nh.chapter("90_demo")
     assert "A GPU is attached" not in capsys.readouterr().out.splitlines()[-1]
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE")
+
+
+def test_measurements_by_name_are_shown_in_one_order(book, monkeypatch):
+    # A notebook is stored with sorted keys: an execution that shows another order would differ from what is stored.
+    numbers, names = 'kind = "equals"\nexpected = 1.0\nrtol = 0.03', 'kind = "ordering"\nexpected = ["tanh", "erf"]'
+    book(CONTRACT.replace(numbers, names).replace("[demo.one.full]\nrtol = 0.001\n", ""))
+    nh.chapter("90_demo")
+    nh.claim("demo.one", {"tanh": 1.0, "erf": 2.0})
+    assert list(session.current.records["demo.one"]["measured"]) == ["erf", "tanh"]

@@ -34,7 +34,7 @@ def public() -> dict[str, str]:
     rooms = {}
     for name in nh.__all__:
         module = getattr(getattr(nh, name), "__module__", "") or ""
-        part = (module.split(".") + ["", ""])[1]
+        part = [*module.split("."), "", ""][1]
         # Activations belong to both limits and networks; what has no module of ours is a name for a type.
         rooms[name] = part if part in ROOMS else "limits" if part == "activations" else "finite"
     return rooms
