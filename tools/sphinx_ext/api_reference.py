@@ -118,9 +118,10 @@ class ApiList(SphinxDirective):
 
         room = self.arguments[0]
         page = self.env.app.builder.get_relative_uri(self.env.docname, f"book/api/{room}")
-        listing = nodes.bullet_list(bullet="-", classes=["ntk-api-list"])
+        listing = nodes.bullet_list(bullet="-", classes=["ntk-names"])
         for name in sorted((n for n, where in public().items() if where == room), key=str.lower):
             first = (inspect.getdoc(getattr(nh, name)) or "").split("\n\n")[0].replace("\n", " ").replace("``", "")
+            first = re.sub(r":math:`([^`]*)`", r"$\1$", first)
             link = nodes.reference("", "", nodes.literal("", name), refuri=f"{page}#ntk_helpers.{name}", internal=True)
             line = nodes.paragraph("", "", link, nodes.Text(f" {first}"))
             listing += nodes.list_item("", line)
@@ -146,6 +147,11 @@ def link_names(html: str, pagename: str) -> str:
     return _IN_PROSE.sub(in_prose, _IN_CODE.sub(in_code, html))
 
 
+def formulas(app, what, name, obj, options, lines):
+    """Docstrings may set formulas between dollars, as chapters do."""
+    lines[:] = [re.sub(r"\$([^$]+)\$", r":math:`\1`", line) for line in lines]
+
+
 def finish(app, pagename, templatename, context, doctree):
     """Link the names in the pages that people write; a page of the reference doesn't link its own examples."""
     if doctree is not None and re.match(r"(notebooks|book)/", pagename) and not pagename.startswith("book/api"):
@@ -156,5 +162,6 @@ def setup(app):
     """Register everything above."""
     app.add_directive("api", Api)
     app.add_directive("api-list", ApiList)
+    app.connect("autodoc-process-docstring", formulas)
     app.connect("html-page-context", finish, priority=650)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
