@@ -65,12 +65,13 @@ def shaped_relu_correlation(
 
     def drift(y: np.ndarray) -> np.ndarray:
         theta = 2 * np.arctan(np.exp(-y))  # cos(theta) = tanh(y)
-        sine = 1 / np.cosh(y)
-        return strength * (sine - theta * np.tanh(y)) / sine**2 + 0.5 * np.tanh(y)
+        sine = np.where(theta > 1e-4, np.sin(theta), 1.0)
+        shaping = np.where(theta > 1e-4, (sine - theta * np.tanh(y)) / sine**2, theta / 3)
+        return strength * shaping + 0.5 * np.tanh(y)
 
     start, reach = math.atanh(correlation), REACH * math.sqrt(time)
-    # The push of the shaping is largest at small y; paths that start at the left end do not count.
-    push = float(np.max(drift(np.linspace(min(start, 0.0) - 1.0, 10.0, 200))))
-    low, high = min(start, 0.0) - reach, max(start, 0.0) + reach + max(push, 0.0) * time
+    # For y > 0 the drift is at most strength e^-y + 1/2: without noise e^y stays below (e^y_0 + strength t) e^(t/2).
+    high = math.log(math.exp(max(start, 0.0)) + strength * time) + time / 2 + reach
+    low = min(start, 0.0) - reach
     law = diffusion_law(drift, start, time, lower=low, upper=high, cells=cells, steps=steps)
     return LineLaw(np.tanh(law.points), law.cdf)

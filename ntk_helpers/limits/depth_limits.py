@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ntk_helpers import _checks
@@ -70,7 +71,9 @@ def deep_resnet_kernel(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _flow(dual: DualActivation, infinite: bool, x1: Array, x2: Array, time: float, count: int) -> tuple[Array, Array]:
+def _flow(
+    dual: DualActivation, infinite: bool, x1: Array, x2: Array, time: ArrayLike, count: ArrayLike
+) -> tuple[Array, Array]:
     """The kernel at the end, and the variances there."""
     d = x1.shape[1]
     q12 = jnp.matmul(x1, x2.T, precision="highest") / d
