@@ -22,8 +22,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from ntk_helpers import _checks
+from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.activations import Activation, resolve_activation
-from ntk_helpers.finite.sampling import PROGRESS_AFTER
 
 __all__ = ["DeepDraws", "sample_deep_law"]
 
