@@ -52,7 +52,7 @@ def test_finite_depth_is_the_recursion_and_tends_to_the_limit(x64):
 
 
 def test_against_wide_and_deep_networks():
-    """One network of width 20 000 and depth 200, by its matrices' law: 4 sigma of 2 (4.65 / n)^(1/2) is 6 %."""
+    """One network of width 20 000 and depth 200, drawn by law: 4 sigma of (4.7 / n)^(1/2) are 6 %."""
     rng = np.random.default_rng(0)
     n, depth, x = 20_000, 200, X[:3]
     z = x @ rng.standard_normal((3, n)) / np.sqrt(3)
