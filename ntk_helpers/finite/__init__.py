@@ -1,5 +1,6 @@
 """What networks of finite width do: networks, initialization, sampling, tangent kernels, physics-informed rows."""
 
+from ntk_helpers.finite.deep_sampling import DeepDraws, sample_deep_law
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
 from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
 from ntk_helpers.finite.pinn import (
@@ -30,6 +31,7 @@ from ntk_helpers.finite.tangents import (
 __all__ = [
     "BlockKernel",
     "ConvParams",
+    "DeepDraws",
     "DenseParams",
     "Network",
     "PDEProblem",
@@ -55,6 +57,7 @@ __all__ = [
     "pde_residual",
     "point_residuals",
     "register_rule",
+    "sample_deep_law",
     "sample_fcn_law",
     "sample_outputs",
     "tangent_kernel",
