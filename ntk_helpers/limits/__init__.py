@@ -1,6 +1,7 @@
 """What infinite width says, as plain functions of inputs: kernels and their building blocks."""
 
 from ntk_helpers.limits.cnn import cnn_kernel
+from ntk_helpers.limits.dispersion import NTKMoments, crossing_factor, relu_ntk_dispersion_limit, relu_ntk_moments
 from ntk_helpers.limits.duals import DualActivation, dual_activation
 from ntk_helpers.limits.empirical_spectrum import EmpiricalSpectrum, PowerLaw, empirical_spectrum, fit_power_law
 from ntk_helpers.limits.fcn import fcn_kernel
@@ -35,6 +36,7 @@ __all__ = [
     "KernelState",
     "Kernels",
     "LabelSmoothness",
+    "NTKMoments",
     "PowerLaw",
     "SphereSpectrum",
     "activation_layer",
@@ -43,6 +45,7 @@ __all__ = [
     "cnn_kernel",
     "composed_kernel",
     "critical_smoothness",
+    "crossing_factor",
     "dense_layer",
     "dual_activation",
     "empirical_spectrum",
@@ -59,6 +62,8 @@ __all__ = [
     "label_smoothness",
     "positional_features",
     "power_features",
+    "relu_ntk_dispersion_limit",
+    "relu_ntk_moments",
     "sphere_grid",
     "sphere_spectrum",
     "stationary_spectrum",
