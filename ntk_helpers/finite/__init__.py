@@ -3,6 +3,7 @@
 from ntk_helpers.finite.deep_sampling import DeepDraws, sample_deep_law
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
 from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
+from ntk_helpers.finite.ntk_sampling import NTKLayers, sample_ntk_law
 from ntk_helpers.finite.pinn import (
     BlockKernel,
     PDEProblem,
@@ -19,6 +20,7 @@ from ntk_helpers.finite.pinn import (
     point_residuals,
 )
 from ntk_helpers.finite.sampling import sample_fcn_law, sample_outputs
+from ntk_helpers.finite.size_biased import sample_size_biased_relu_ntk
 from ntk_helpers.finite.tangents import (
     empirical_ntk,
     estimate_cost,
@@ -33,6 +35,7 @@ __all__ = [
     "ConvParams",
     "DeepDraws",
     "DenseParams",
+    "NTKLayers",
     "Network",
     "PDEProblem",
     "PDESystem",
@@ -59,6 +62,8 @@ __all__ = [
     "register_rule",
     "sample_deep_law",
     "sample_fcn_law",
+    "sample_ntk_law",
     "sample_outputs",
+    "sample_size_biased_relu_ntk",
     "tangent_kernel",
 ]
