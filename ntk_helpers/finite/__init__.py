@@ -1,7 +1,9 @@
 """What networks of finite width do: networks, initialization, sampling, tangent kernels, physics-informed rows."""
 
+from ntk_helpers.finite.deep_sampling import DeepDraws, sample_deep_law
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
 from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
+from ntk_helpers.finite.ntk_sampling import NTKLayers, sample_ntk_law
 from ntk_helpers.finite.pinn import (
     BlockKernel,
     PDEProblem,
@@ -18,6 +20,7 @@ from ntk_helpers.finite.pinn import (
     point_residuals,
 )
 from ntk_helpers.finite.sampling import sample_fcn_law, sample_outputs
+from ntk_helpers.finite.size_biased import sample_size_biased_relu_ntk
 from ntk_helpers.finite.tangents import (
     empirical_ntk,
     estimate_cost,
@@ -30,7 +33,9 @@ from ntk_helpers.finite.tangents import (
 __all__ = [
     "BlockKernel",
     "ConvParams",
+    "DeepDraws",
     "DenseParams",
+    "NTKLayers",
     "Network",
     "PDEProblem",
     "PDESystem",
@@ -55,7 +60,10 @@ __all__ = [
     "pde_residual",
     "point_residuals",
     "register_rule",
+    "sample_deep_law",
     "sample_fcn_law",
+    "sample_ntk_law",
     "sample_outputs",
+    "sample_size_biased_relu_ntk",
     "tangent_kernel",
 ]

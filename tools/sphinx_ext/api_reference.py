@@ -123,7 +123,9 @@ class ApiList(SphinxDirective):
             first = (inspect.getdoc(getattr(nh, name)) or "").split("\n\n")[0].replace("\n", " ").replace("``", "")
             first = re.sub(r":math:`([^`]*)`", r"$\1$", first)
             link = nodes.reference("", "", nodes.literal("", name), refuri=f"{page}#ntk_helpers.{name}", internal=True)
-            line = nodes.paragraph("", "", link, nodes.Text(f" {first}"))
+            # What stands between dollars is every other part.
+            parts = enumerate(f" {first}".split("$"))
+            line = nodes.paragraph("", "", link, *[nodes.math(t, t) if i % 2 else nodes.Text(t) for i, t in parts])
             listing += nodes.list_item("", line)
         return [listing]
 
