@@ -48,7 +48,8 @@ def copy_mathjax(html: Path) -> None:
 def settings_key() -> str:
     """Return what, when it changes, makes every page stale; Sphinx doesn't watch all of these."""
     watched = [ROOT / "_toc.yml", ROOT / "book" / "chapters.toml", ROOT / "pyproject.toml", ROOT / "_config.yml"]
-    watched += [*sorted((ROOT / "tools" / "sphinx_ext").glob("*.py")), ROOT / "book" / "static" / "custom.css"]
+    watched += sorted((ROOT / "tools" / "sphinx_ext").glob("*.py"))
+    watched += [path for path in sorted((ROOT / "book" / "static").iterdir()) if path.suffix in (".css", ".js")]
     watched += [ROOT / "tools" / "hide_solutions.py"]
     return os.environ.get("BOOK_REF", "main") + "".join(path.read_text(encoding="utf-8") for path in watched)
 

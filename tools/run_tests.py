@@ -123,6 +123,8 @@ def all_jobs() -> list[Job]:
             ],
         ),
         Job("oldest-env", [tool("oldest_jax", "--make")]),
+        # One chapter with neural-tangents and one without; the weekly workflow runs all of them.
+        Job("colab", [tool("colab_run", "01", "05")]),
         *notebook_jobs(),
         *unit_jobs(),
         *assignment_jobs(),

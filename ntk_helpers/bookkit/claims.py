@@ -4,6 +4,7 @@
 A claim that fails raises, so that the notebook, nbval and CI fail with it.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,8 +41,15 @@ def chapter(name: str) -> None:
     current.__dict__.update(Session(chapter=name, contracts=contracts, deadline=deadline).__dict__)
     use_style(name)
     print(f"Chapter {name}, scale {scale()}: {len(contracts)} claims to check.")
-    if "google.colab" in sys.modules and jax.default_backend() == "cpu":
-        print("No GPU is attached. Quick scale runs without one; for more: Runtime > Change runtime type > GPU.")
+    if "google.colab" in sys.modules:
+        # JAX would take most of the GPU's memory for itself when it starts; once it has started, this changes nothing.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        larger = 'os.environ["NTK_SCALE"] = "t4" before this cell runs the chapter at the size of a 15 GB GPU.'
+        if jax.default_backend() == "cpu":
+            print("No GPU is attached. Quick scale runs without one; for more: Runtime > Change runtime type > GPU.")
+            print(f"Then {larger}")
+        elif scale() == "quick":
+            print(f"A GPU is attached: {larger}")
 
 
 def claim(
