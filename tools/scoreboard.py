@@ -96,7 +96,8 @@ def render() -> str:
         "",
         "% Written by tools/scoreboard.py from book/claims, the executed notebooks and book/results; edit those.",
         "",
-        "Every claim of the book was written down, with its tolerance and the reason for it, before it was measured.",
+        "Every claim stands in a contract, with its tolerance and the reason for it; where one was changed after a "
+        "measurement, its reason says so.",
         "The notebooks measure it again on every change, and a claim that fails stops the build.",
         "",
         f"**{len(every)} claims: {count['agrees']} agree, {count['refutes']} refute what a paper says, "
