@@ -27,7 +27,7 @@ def resnet_kernel(
     x2: ArrayLike | None = None,
     *,
     depth: int,
-    alpha: float | Float[Array, ""] = 1.0,
+    alpha: float | int | Float[Array, ""] = 1.0,
     variant: str = "yu2025",
     get: str = "both",
 ) -> Kernels | Float[Array, "N1 N2"]:

@@ -187,7 +187,7 @@ def cross_entropy_flow(
     f0_train: AnyFloat | None = None,
     f0_test: AnyFloat | None = None,
     loss: str = "sum",
-    temperature: float = 1.0,
+    temperature: float | int = 1.0,
 ) -> Prediction:
     r"""Gradient flow of the cross-entropy with the fixed kernel: kernel logistic regression in time.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from ntk_helpers import _checks
 from ntk_helpers.finite.networks.network import Network
 from ntk_helpers.finite.tangents import empirical_ntk
 from ntk_helpers.predict.regression import as_path
+from ntk_helpers.predict.solves import Numbers
 from ntk_helpers.predict.training import PROGRESS_AFTER
 
 __all__ = ["LogTimeLog", "train_log_time"]
@@ -57,12 +58,12 @@ def train_log_time(
     x: AnyFloat,
     y: AnyFloat,
     *,
-    times: Float[np.ndarray, " T"] | list[float],
+    times: Numbers,
     key: PRNGKeyArray,
     n_seeds: int = 1,
-    loss: Literal["logistic", "squared"] = "logistic",
-    temperature: float = 1.0,
-    step: float = 0.25,
+    loss: str = "logistic",
+    temperature: float | int = 1.0,
+    step: float | int = 0.25,
     refresh: int = 10,
     max_steps: int = 50_000,
     x_test: AnyFloat | None = None,

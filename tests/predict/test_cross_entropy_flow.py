@@ -81,8 +81,10 @@ def test_hard_labels_grow_like_the_logarithm():
     times = np.logspace(6, 80, 5)
     margins = (2 * LABELS - 1) * nh.cross_entropy_flow(kernel(phi, phi), LABELS, times=times).train
     assert (margins > 0).all()
-    # df/dt = sum of kernel times e^-margin: f - ln t tends to a constant, at the rate of 1/t
-    np.testing.assert_allclose(np.diff(margins, axis=0), np.diff(np.log(times))[:, None] * np.ones(N), atol=1e-4)
+    # The loss falls like 1/t: the smallest margin grows with ln t, and those of no weight in the limit grow faster.
+    gains = np.diff(margins, axis=0) / np.diff(np.log(times))[:, None]
+    np.testing.assert_allclose(np.sort(gains, axis=1)[:, :3], 1.0, atol=1e-5)
+    assert (gains > 1 - 1e-5).all()
 
 
 @pytest.mark.parametrize(

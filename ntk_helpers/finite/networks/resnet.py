@@ -3,7 +3,7 @@ r"""Residual networks of finite width, fully connected, each variant with the eq
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,8 +53,8 @@ def resnet(
     width: int,
     depth: int,
     d_out: int = 1,
-    alpha: float = 1.0,
-    variant: Literal["yu2025"] = "yu2025",
+    alpha: float | int = 1.0,
+    variant: str = "yu2025",
 ) -> Network:
     r"""A residual relu network with L = ``depth`` blocks of ``width`` units, in the NTK parameterization.
 
