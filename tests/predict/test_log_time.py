@@ -18,7 +18,8 @@ LINEAR = nh.Network(
 
 @pytest.mark.parametrize(("temperature", "y", "step"), [(1.0, Y, 0.02), (0.5, Y, 0.02), (1.0, 0.1 + 0.8 * Y, 0.1)])
 def test_a_linear_model_follows_the_flow(temperature, y, step):
-    times = [0.0, 1.0, 10.0, 1e3, 1e6]
+    times = [0.0, 1.0, 10.0, 100.0, 1e6]
+    times = times[: 4 if y.min() > 0 else 5]  # with soft labels the last modes take a step each 0.02 of time
     log = nh.train_log_time(
         LINEAR, X, y, times=times, key=KEY, n_seeds=2, temperature=temperature, step=step, x_test=X[:2] + 0.1
     )
