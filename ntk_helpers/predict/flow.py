@@ -224,9 +224,9 @@ def cross_entropy_flow(
         One point, kernel 1, label 1: :math:`f + e^f = 1 + t`.
 
         >>> import numpy as np, ntk_helpers as nh
-        >>> f = nh.cross_entropy_flow(np.array([[1.0]]), np.array([1.0]), times=[0.0, np.e, 1e6]).train[:, 0]
+        >>> f = nh.cross_entropy_flow(np.array([[1.0]]), np.array([1.0]), times=[0.0, np.e, 1e3]).train[:, 0]
         >>> (f + np.exp(f)).round(2).tolist()
-        [1.0, 3.72, 1000001.0]
+        [1.0, 3.72, 1001.0]
     """
     path, single = as_path(times, "times")
     task = problem(ntk_xx, y, ntk_tx, f0_train, f0_test)
