@@ -90,7 +90,7 @@ def train_log_time(
         n_seeds: number S of networks, trained one after the other.
         loss: ``"logistic"`` or ``"squared"``.
         temperature: T > 0 of the logistic loss.
-        step: h, below 2. Half of it changes the time at which an output is reached by about h/4 of itself.
+        step: h, below 2. The time at which an output is reached is off by at most about the share h/2.
         refresh: steps between two looks at the largest eigenvalue of the kernel.
         max_steps: most steps for one seed.
         x_test: test inputs, whose outputs are logged.
