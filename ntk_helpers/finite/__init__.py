@@ -2,7 +2,7 @@
 
 from ntk_helpers.finite.deep_sampling import DeepDraws, sample_deep_law
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
-from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
+from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored, resnet
 from ntk_helpers.finite.ntk_sampling import NTKLayers, sample_ntk_law
 from ntk_helpers.finite.pinn import (
     BlockKernel,
@@ -60,6 +60,7 @@ __all__ = [
     "pde_residual",
     "point_residuals",
     "register_rule",
+    "resnet",
     "sample_deep_law",
     "sample_fcn_law",
     "sample_ntk_law",

@@ -28,6 +28,7 @@ from ntk_helpers.limits.interpolation import (
 )
 from ntk_helpers.limits.layers import Kernels, KernelState, activation_layer, dense_layer, input_layer, kernels
 from ntk_helpers.limits.pde import fcn_pde_kernel
+from ntk_helpers.limits.resnet import resnet_kernel
 from ntk_helpers.limits.sphere import SphereSpectrum, harmonic_multiplicity, sphere_spectrum
 from ntk_helpers.limits.zonal import arc_cosine, zonal_kernel
 
@@ -70,6 +71,7 @@ __all__ = [
     "power_features",
     "relu_ntk_dispersion_limit",
     "relu_ntk_moments",
+    "resnet_kernel",
     "shaped_relu_correlation",
     "sphere_grid",
     "sphere_spectrum",

@@ -1,10 +1,10 @@
 """What training does: kernel regression, gradient flow in function space, ensembles, learning curves, real training.
 
-``training`` needs optax and is imported where ``nh.train`` is first used.
+``training`` needs optax and is imported where ``nh.train`` or ``nh.train_log_time`` is first used.
 """
 
 from ntk_helpers.predict.ensembles import EnsembleMoments, ensemble_descent, ensemble_flow, sample_gp
-from ntk_helpers.predict.flow import gradient_descent, gradient_flow
+from ntk_helpers.predict.flow import cross_entropy_flow, gradient_descent, gradient_flow
 from ntk_helpers.predict.losses import critical_learning_rate, loss_factor, squared_loss
 from ntk_helpers.predict.regression import GPPosterior, Prediction, gp_posterior, kernel_ridge
 from ntk_helpers.predict.risk import RiskCurve, flow_risk, ridge_risk
@@ -18,6 +18,7 @@ __all__ = [
     "Prediction",
     "RiskCurve",
     "critical_learning_rate",
+    "cross_entropy_flow",
     "ensemble_descent",
     "ensemble_flow",
     "flow_risk",

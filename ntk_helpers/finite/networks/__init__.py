@@ -3,5 +3,6 @@
 from ntk_helpers.finite.networks.cnn import ConvParams, cnn
 from ntk_helpers.finite.networks.fcn import DenseParams, fcn
 from ntk_helpers.finite.networks.network import Network, mirrored
+from ntk_helpers.finite.networks.resnet import ResNetBlock, ResNetParams, resnet
 
-__all__ = ["ConvParams", "DenseParams", "Network", "cnn", "fcn", "mirrored"]
+__all__ = ["ConvParams", "DenseParams", "Network", "ResNetBlock", "ResNetParams", "cnn", "fcn", "mirrored", "resnet"]

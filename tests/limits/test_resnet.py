@@ -1,0 +1,82 @@
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+import ntk_helpers as nh
+
+RNG = np.random.default_rng(3)
+X1, X2 = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3))
+X1[0] = 0
+
+
+def by_backward_sums(x, z, depth, alpha):
+    """The NTK by the paper's route, a sum over blocks of forward times backward factors, in 40 digits; and S."""
+    with mpmath.workdps(40):
+        x, z = ([mpmath.mpf(float(v)) for v in row] + [mpmath.mpf(1)] for row in (x, z))
+        dot = lambda a, b: mpmath.fsum(p * q for p, q in zip(a, b, strict=True))  # noqa: E731
+        size, a2 = mpmath.sqrt(dot(x, x) * dot(z, z)), mpmath.mpf(alpha) ** 2
+        s, blocks = dot(x, z), []
+        for _ in range(depth):
+            c = min(max(s / size, -1), 1)
+            k0 = (mpmath.pi - mpmath.acos(c)) / mpmath.pi
+            k1 = (c * (mpmath.pi - mpmath.acos(c)) + mpmath.sqrt(1 - c**2)) / mpmath.pi
+            blocks.append((s, k0, size * k1))
+            s, size = s + a2 * size * k1, size * (1 + a2)
+        backward, ntk = mpmath.mpf(1), s
+        for below, k0, branch in reversed(blocks):
+            ntk += a2 * backward * (branch + 1 + k0 * (below + 1))
+            backward *= 1 + a2 * k0
+        return float(s), float(ntk + backward * dot(x, z))
+
+
+@pytest.mark.parametrize(("depth", "alpha"), [(1, 1.0), (3, 0.5), (20, 0.3)])
+def test_sums_over_blocks(depth, alpha, x64):
+    found = nh.resnet_kernel(X1, X2, depth=depth, alpha=alpha)
+    reference = np.array([[by_backward_sums(x, z, depth, alpha) for z in X2] for x in X1])
+    np.testing.assert_allclose(found.nngp, reference[..., 0], rtol=1e-12)
+    np.testing.assert_allclose(found.ntk, reference[..., 1], rtol=1e-12)
+
+
+def test_near_equal_and_opposite_inputs(x64):
+    """Float32 against 40 digits at pairs whose cosine float32 cannot tell from 1 or, far from 0, from -1."""
+    far = np.array([[100.0, 0.0, 0.0], [100.0, 1e-3, 0.0], [-100.0, 1e-3, 0.0]])
+    found = np.asarray(nh.resnet_kernel(far.astype(np.float32), depth=3, alpha=0.5, get="ntk"))
+    far = far.astype(np.float32).astype(float)
+    reference = np.array([[by_backward_sums(x, z, 3, 0.5)[1] for z in far] for x in far])
+    np.testing.assert_allclose(found, reference, rtol=0, atol=3e-6 * reference.max())
+
+
+def test_two_sides_and_parts_agree():
+    x = jnp.asarray(X1, jnp.float32)
+    both = nh.resnet_kernel(x, depth=2, alpha=0.8)
+    np.testing.assert_allclose(nh.resnet_kernel(x, x + 0, depth=2, alpha=0.8, get="ntk"), both.ntk, rtol=2e-6)
+    np.testing.assert_array_equal(nh.resnet_kernel(x, depth=2, alpha=0.8, get="nngp"), both.nngp)
+    no_blocks = nh.resnet_kernel(x, depth=2, alpha=0.0)
+    np.testing.assert_allclose(no_blocks.ntk, 2 * (x @ x.T + 1), rtol=1e-6)
+
+
+def test_random_networks():
+    """Mean tangent kernel and mean product of outputs over networks, 4 standard errors and 3 % for the width."""
+    x = X1[1:].astype(np.float32)
+    net = nh.resnet(d_in=3, width=128, depth=2, alpha=0.8, d_out=16)
+
+    def one(key):
+        params = net.init(key=key, dtype=jnp.float32)
+        f = net.apply(params, x)
+        return f @ f.T / 16, nh.empirical_ntk(net.apply, params, x, output="trace")
+
+    drawn = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), 144))
+    for values, limit in zip(drawn, nh.resnet_kernel(x, depth=2, alpha=0.8), strict=True):
+        error = 4 * values.std(axis=0, ddof=1) / 12
+        assert (np.abs(values.mean(axis=0) - limit) < error + 0.03 * np.abs(limit)).all()
+        assert (error < 0.25 * np.abs(limit).max()).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"), [({"variant": "v2"}, "variant"), ({"alpha": -1.0}, "alpha"), ({"get": "ntks"}, "get")]
+)
+def test_bad_arguments_are_named(change, word):
+    with pytest.raises(ValueError, match=word):
+        nh.resnet_kernel(jnp.ones((2, 2)), **{"depth": 1, **change})
