@@ -50,6 +50,15 @@ def test_coupled_samples_are_refused_for_one_sample_and_under_jit():
         nh.tangent_kernel(f, batch_norm, PARAMS, X, X)
 
 
+def test_outputs_that_cancel_are_no_mixing(x64):
+    # The two halves of a mirrored network cancel: its outputs at the start are rounding, which the batch changes.
+    net = nh.fcn(d_in=3, width=48, depth=2, activation="tanh", scale_input=False)
+    params = net.init(key=jax.random.key(8), dtype=jnp.float64)
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    kernel = nh.empirical_ntk(nh.mirrored(net).apply, (params, params), x, output="trace")
+    assert jnp.allclose(kernel, nh.empirical_ntk(net.apply, params, x, output="trace"), rtol=1e-10)
+
+
 def test_batch_norm_in_evaluation_mode_is_fine():
     def evaluated(p, x):
         return (x @ p["w"] - p["mean"]) / jnp.sqrt(p["var"] + 1e-5)
