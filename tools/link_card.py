@@ -13,8 +13,8 @@ from playwright.sync_api import sync_playwright
 STATIC = book_map.ROOT / "book" / "static"
 SIZE = {"width": 1200, "height": 630}  # what the sites that show previews ask for
 PAGE = """<!doctype html><meta charset="utf-8"><style>
-body {{ margin: 0; width: 1200px; height: 630px; background: #fff; color: #1c2430;
-  font-family: "DejaVu Sans", sans-serif; }}
+body {{ margin: 0; width: 1200px; height: 630px; background: #fff; color: #1c2430; }}
+body {{ font-family: "DejaVu Sans", sans-serif; }}
 h1 {{ font-size: 50px; font-weight: 500; margin: 52px 64px 6px; }}
 p {{ font-size: 26px; margin: 0 64px 26px; color: #48566b; }}
 img {{ display: block; width: 1090px; margin: auto; }}

@@ -103,8 +103,8 @@ def render() -> str:
         f"**{len(every)} claims: {count['agrees']} agree, {count['refutes']} refute what a paper says, "
         f"{count['not run']} were not run" + (f", {count['fails']} fail" if count["fails"] else "") + ".**",
         "",
-        "Quick is what a CPU measures in minutes; full is a stored run, with its device. A claim's name leads to where "
-        "it is measured.",
+        "Quick is what a CPU measures in minutes; full is a stored run, with its device. "
+        "A claim's name leads to where it is measured.",
         "",
         *overview(chapters),
     ]

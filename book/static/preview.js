@@ -41,6 +41,22 @@ document.addEventListener("DOMContentLoaded", () => {
     return { copy, here };
   }
 
+  /* A page without formulas of its own has no MathJax yet. */
+  async function typeset(element) {
+    if (!window.MathJax) {
+      window.MathJax = { startup: { typeset: false } };
+      const script = document.createElement("script");
+      script.src = document.documentElement.dataset.content_root + "mathjax/tex-chtml.js";
+      await new Promise((loaded, failed) => {
+        script.onload = loaded;
+        script.onerror = failed;
+        document.head.append(script);
+      });
+    }
+    await MathJax.startup.promise;
+    await MathJax.typesetPromise([element]);
+  }
+
   function hide() {
     clearTimeout(timer);
     owner?.removeAttribute("aria-describedby");
@@ -64,7 +80,7 @@ document.addEventListener("DOMContentLoaded", () => {
     card.hidden = false;
     link.setAttribute("aria-describedby", card.id);
     // A formula of another page comes as TeX; one of this page is typeset already.
-    if (!made.here && window.MathJax?.typesetPromise) await MathJax.typesetPromise([card]).catch(() => {});
+    if (!made.here && made.copy.querySelector(".math")) await typeset(card).catch(() => {});
     const box = link.getClientRects()[0] || link.getBoundingClientRect();
     const around = (card.offsetParent || document.body).getBoundingClientRect();
     const left = Math.max(8, Math.min(box.left, innerWidth - card.offsetWidth - 16));

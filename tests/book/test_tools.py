@@ -44,6 +44,7 @@ def test_a_figure_is_enlarged_by_keyboard_and_put_back(book, browser):
         assert dialog.is_visible()
         assert dialog.locator("img").first.bounding_box()["width"] > 1.3 * before
         assert inspection.accessibility(page, "dark") == []
+        page.emulate_media(color_scheme="light")
         page.keyboard.press("Escape")
         assert not dialog.is_visible()
         assert button.evaluate("b => b === document.activeElement")
@@ -89,7 +90,7 @@ def test_a_reference_shows_the_theorem(book, browser, how):
 
 def test_a_reference_shows_a_formula_of_its_page(book, browser):
     with inspection.opened(browser, f"{book}/{CHAPTER}") as (page, faults):
-        link = page.locator("article p a[href='#eq-5-2']").first
+        link = page.locator(".ntk-claims a[href='#eq-5-9']").first
         link.hover()
         card = page.get_by_role("tooltip")
         card.wait_for(state="visible")
@@ -116,7 +117,7 @@ def test_the_scoreboard_is_filtered_and_the_choice_can_be_linked(book, browser):
         assert page.get_by_role("status").inner_text() == f"{len(rows)} of {total} claims"
         page.get_by_label("Verdict").select_option("")
         page.get_by_label("Chapter").select_option("5")
-        page.get_by_label("Words").fill("slope circle")
+        page.get_by_label("Words").fill("largest deviation")
         chosen = shown(page)
         assert chosen
         address = page.url

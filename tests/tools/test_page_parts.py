@@ -39,14 +39,14 @@ def test_mentions_become_links_only_where_there_is_such_a_place(monkeypatch):
     there = {"figure-5-1", "eq-5-10", "theorem-1=thm-x"}
     monkeypatch.setattr(cross_links, "places", lambda slug: there)
     page = "notebooks/05_interpolation_smoothness"
-    marked = cross_links.link_mentions(
-        "<p>Figure 5.1, Figure 5.9, Theorem 5.1, eq. (5.10), eq. (5.99), (5.10)</p>", page
-    )
+    marked = cross_links.link_mentions("<p>Figure 5.1, Figure 5.9, Theorem 5.1, eq. (5.10), eq. (5.99)</p>", page)
     assert re.findall(r'href="([^"]*)">([^<]*)<', marked) == [
         ("#figure-5-1", "Figure 5.1"),
         ("#thm-x", "Theorem 5.1"),
         ("#eq-5-10", "(5.10)"),
     ]
+    apart = r'<span class="math">\(x \text{ by (5.10)}\)</span><span class="caption-number">Theorem 5.1 </span>'
+    assert cross_links.link_mentions(apart, page) == apart, "neither in a formula nor in a title"
     elsewhere = cross_links.link_mentions("<td>derived, eq. (5.10)</td>", "book/scoreboard")
     assert (
         'eq. <a class="reference internal" href="../notebooks/05_interpolation_smoothness.html#eq-5-10">' in elsewhere

@@ -1,7 +1,7 @@
 """Places and links that the notebooks' output has no words for.
 
 - Each figure and each claim of a chapter is a place that can be linked to: #figure-5-1, #claim-topic-name.
-- "Figure 5.1" and "Theorem 5.1" in prose, and "eq. (5.10)" in a table of claims, link to what they name.
+- "Figure 5.1", "Theorem 5.1" and "(5.10)" in prose and in the tables of claims link to what they name.
 - {claim}`05:topic.name` links to where the chapter measures it.
 """
 
@@ -13,21 +13,27 @@ import book_map
 from docutils import nodes
 from sphinx.util.docutils import SphinxRole
 
-MENTION = re.compile(r"\b(Figure|Theorem)\s(\d+)\.(\d+)\b|\b(eqs?\.\s)\((\d+)\.(\d+)\)")
+MENTION = re.compile(r"\b(Figure|Theorem)\s(\d+)\.(\d+)\b|\((\d+)\.(\d+)\)")
 _TAG = re.compile(r"(<!--.*?-->|<[^>]+>)", flags=re.S)
+# A formula, and the number in front of a theorem.
+_OWN_TEXT = re.compile(r'<(?:span|div) class="(?:math|caption-number)\b')
 # In these, words name themselves, or are no prose.
 _NOT_IN = {"a", "pre", "code", "script", "style", "svg", "h1", "h2", "h3", "figcaption", "button", "summary"}
 
 
 def replace_in_prose(html: str, pattern: re.Pattern, make) -> str:
-    """Replace matches in the text of HTML, not in its tags and not inside the elements of _NOT_IN."""
-    depth, parts = 0, []
+    """Replace matches in the text of HTML, not in its tags, in formulas, or in the elements of _NOT_IN."""
+    depth, formula, parts = 0, None, []
     for part in _TAG.split(html):
         if part.startswith("<"):
             name = re.match(r"</?\s*([\w-]*)", part)[1].lower()
             if name in _NOT_IN:
                 depth += -1 if part.startswith("</") else 1
-        elif depth == 0:
+            elif formula is None and _OWN_TEXT.match(part):
+                formula = name
+            elif part.startswith(f"</{formula}>"):
+                formula = None
+        elif depth == 0 and formula is None:
             part = pattern.sub(make, part)
         parts.append(part)
     return "".join(parts)
@@ -77,12 +83,11 @@ def link_mentions(html: str, pagename: str) -> str:
     """Make links of the mentions in a page."""
 
     def make(match):
-        word, a, b, before, c, d = match.groups()
+        word, a, b, c, d = match.groups()
         where = address(pagename, word.lower(), a, b) if word else address(pagename, "eq", c, d)
         if where is None:
             return match[0]
-        text = match[0] if word else f"({c}.{d})"
-        return f'{before or ""}<a class="reference internal" href="{where}">{text}</a>'
+        return f'<a class="reference internal" href="{where}">{match[0]}</a>'
 
     return replace_in_prose(html, MENTION, make)
 

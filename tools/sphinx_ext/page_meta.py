@@ -24,7 +24,8 @@ NOT_FOUND = """<!doctype html>
 :root {{ color-scheme: light dark; }}
 body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 34rem; margin: 18vh auto; padding: 0 1.2rem; }}
 h1 {{ font-weight: 500; }} li {{ margin: 0.4rem 0; }}
-a {{ color: light-dark(#0b5a8f, #7cc0f0); }}
+body {{ background: #fff; color: #1c2430; }} a {{ color: #0b5a8f; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #121212; color: #e6e6e6; }} a {{ color: #7cc0f0; }} }}
 </style>
 </head>
 <body><main>

@@ -5,6 +5,8 @@
 - {theorem-index} lists all of them with their numbers, chapter by chapter.
 """
 
+from typing import ClassVar
+
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.domains import Domain, ObjType
@@ -17,8 +19,8 @@ class TheoremDomain(Domain):
     """Names and places of theorems; data["found"] maps an anchor to (page, kind, name)."""
 
     name, label = "ntk", "NTK book"
-    object_types = {kind: ObjType(kind, "ref") for kind in KINDS}  # noqa: RUF012 - as Sphinx asks for it
-    initial_data = {"found": {}}  # noqa: RUF012
+    object_types: ClassVar = {kind: ObjType(kind, "ref") for kind in KINDS}
+    initial_data: ClassVar = {"found": {}}
 
     def clear_doc(self, docname):
         found = self.data["found"]
@@ -41,7 +43,9 @@ def _collect(app, doctree):
             continue
         found[node["label"]] = (app.env.docname, node["realtype"], name)
         entry = ("single", f"{name} ({node['realtype']})", node["label"], "", None)
+        # For the search, which reads the pages, and for the index, which has read this one already.
         node.parent.insert(node.parent.index(node), addnodes.index(entries=[entry]))
+        app.env.get_domain("index").entries.setdefault(app.env.docname, []).append(entry)
 
 
 class theorem_list(nodes.General, nodes.Element):
