@@ -28,8 +28,10 @@ from ntk_helpers.limits.interpolation import (
 )
 from ntk_helpers.limits.layers import Kernels, KernelState, activation_layer, dense_layer, input_layer, kernels
 from ntk_helpers.limits.pde import fcn_pde_kernel
+from ntk_helpers.limits.phases import OrderChaos, edge_of_chaos, order_chaos
 from ntk_helpers.limits.resnet import resnet_kernel
 from ntk_helpers.limits.sphere import SphereSpectrum, harmonic_multiplicity, sphere_spectrum
+from ntk_helpers.limits.trust import TrustReport, trust_report
 from ntk_helpers.limits.zonal import arc_cosine, zonal_kernel
 
 __all__ = [
@@ -42,8 +44,10 @@ __all__ = [
     "LabelSmoothness",
     "LineLaw",
     "NTKMoments",
+    "OrderChaos",
     "PowerLaw",
     "SphereSpectrum",
+    "TrustReport",
     "activation_layer",
     "arc_cosine",
     "basic_features",
@@ -55,6 +59,7 @@ __all__ = [
     "dense_layer",
     "diffusion_law",
     "dual_activation",
+    "edge_of_chaos",
     "empirical_spectrum",
     "fcn_kernel",
     "fcn_pde_kernel",
@@ -67,6 +72,7 @@ __all__ = [
     "interpolation_sums",
     "kernels",
     "label_smoothness",
+    "order_chaos",
     "positional_features",
     "power_features",
     "relu_ntk_dispersion_limit",
@@ -76,5 +82,6 @@ __all__ = [
     "sphere_grid",
     "sphere_spectrum",
     "stationary_spectrum",
+    "trust_report",
     "zonal_kernel",
 ]

@@ -74,6 +74,27 @@ def crossing_factor(layers: int | np.ndarray, *, width: int) -> float | np.ndarr
     return factor if j.ndim else float(factor)
 
 
+def second_moment(weights: np.ndarray, biases: np.ndarray, width: int) -> float:
+    r"""E[Theta^2] of a relu network whose biases start at 0, from the means of the kernel's parts.
+
+    Args:
+        weights: E[F_l B_l] for l = 1, ..., L + 1, in any unit.
+        biases: E[B_l] in the same unit.
+        width: n, of all hidden layers.
+    """
+    layer = np.arange(1, len(weights) + 1)
+    first, last = np.minimum.outer(layer, layer), np.maximum.outer(layer, layer)
+    after = len(weights) - last  # hidden layers that both backward lines pass
+    shared = crossing_factor(last - first, width=width)
+    square = 1 + 5 / width
+    with np.errstate(over="ignore", invalid="ignore"):
+        both = np.outer(weights, weights) * square ** (first - 1.0 + after) * shared
+        # F_m and B_l cross where m > l; for m <= l they meet in no layer.
+        crossed = np.where(layer[None, :] > layer[:, None], shared, 1.0)
+        mixed = np.outer(biases, weights) * crossed * square ** (after * 1.0)
+        return float(np.sum(both + 2 * mixed + np.outer(biases, biases) * square ** (after * 1.0)))
+
+
 def relu_ntk_moments(
     *,
     depth: int,
@@ -118,10 +139,6 @@ def relu_ntk_moments(
         raise ValueError(f"sigma_w must be positive, got {sigma_w}")
 
     layer = np.arange(1, depth + 2)
-    first, last = np.minimum.outer(layer, layer), np.maximum.outer(layer, layer)
-    after = depth + 1 - last  # hidden layers that both backward lines pass
-    shared = crossing_factor(last - first, width=n)
-    square = 1 + 5 / n
     r = np.where(layer == 1, 1.0, n / d)  # |x|^2 = 1, but |x^l|^2 has the mean n/d a^l
     # All means are divided by a^L where they grow, so that deep networks do not overflow: logarithms of powers of a.
     scale = depth * max(math.log(a), 0.0)
@@ -129,12 +146,7 @@ def relu_ntk_moments(
     weights = r * np.exp(forward + backward - scale)  # E[F_l B_l]
     bias = np.exp(backward - scale) * biases  # E[B_l]
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        both = np.outer(weights, weights) * square ** (first - 1.0 + after) * shared
-        # F_m and B_l cross where m > l; for m <= l they meet in no layer.
-        crossed = np.where(layer[None, :] > layer[:, None], shared, 1.0)
-        mixed = np.outer(bias, weights) * crossed * square ** (after * 1.0)
-        second = np.sum(both + 2 * mixed + np.outer(bias, bias) * square ** (after * 1.0))
+    second = second_moment(weights, bias, n)
     mean = np.sum(weights + bias)
     if not np.isfinite(second):
         raise ValueError(f"the second moment overflows at depth {depth} and width {n}")
