@@ -101,6 +101,7 @@ def pretend_colab(folder: Path) -> None:
     """Write what makes `google.colab` an imported module of every Python that starts with this folder on its path."""
     (folder / "google" / "colab").mkdir(parents=True)
     (folder / "google" / "colab" / "__init__.py").write_text("")
+    (folder / "google" / "colab" / "output.py").write_text("")  # JAX's debugger imports it where google.colab is loaded
     (folder / "sitecustomize.py").write_text("import google.colab\n")
 
 
