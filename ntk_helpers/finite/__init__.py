@@ -1,5 +1,6 @@
 """What networks of finite width do: networks, initialization, sampling, tangent kernels, physics-informed rows."""
 
+from ntk_helpers.finite.hierarchy import TangentHierarchy, tangent_hierarchy
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
 from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
 from ntk_helpers.finite.pinn import (
@@ -34,6 +35,7 @@ __all__ = [
     "PDESystem",
     "Residual",
     "Rows",
+    "TangentHierarchy",
     "cnn",
     "delta_orthogonal",
     "empirical_ntk",
@@ -53,5 +55,6 @@ __all__ = [
     "register_rule",
     "sample_fcn_law",
     "sample_outputs",
+    "tangent_hierarchy",
     "tangent_kernel",
 ]
