@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ntk_helpers import _checks
@@ -45,8 +46,8 @@ class TangentHierarchy(NamedTuple):
 def tangent_hierarchy(
     f: Callable[[Any, Any], Any],
     params: Any,
-    x1: Float[Array, "n1 ..."],
-    x2: Float[Array, "n2 ..."] | None = None,
+    x1: Float[Array | np.ndarray, "n1 ..."],
+    x2: Float[Array | np.ndarray, "n2 ..."] | None = None,
     *,
     order: int = 4,
 ) -> TangentHierarchy:

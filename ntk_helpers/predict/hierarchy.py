@@ -37,7 +37,7 @@ class HierarchyDiverged(ArithmeticError):
 
 
 def hierarchy_integrals(
-    kernels: Sequence[AnyFloat],
+    kernels: Sequence[AnyFloat | None],
     y: AnyFloat,
     *,
     times: Numbers,
@@ -113,12 +113,12 @@ def _integrate(rate: Any, size: int, times: np.ndarray, rtol: float, atol: float
 
 
 def hierarchy_flow(
-    kernels: Sequence[AnyFloat],
+    kernels: Sequence[AnyFloat | None],
     y: AnyFloat,
     *,
     times: Numbers,
     order: int | None = None,
-    kernels_test: Sequence[AnyFloat] | None = None,
+    kernels_test: Sequence[AnyFloat | None] | None = None,
     f0_train: AnyFloat | None = None,
     f0_test: AnyFloat | None = None,
     loss: str = "sum",
@@ -182,7 +182,9 @@ def hierarchy_flow(
     return Prediction(train, test)
 
 
-def hierarchy_kernel(kernels: Sequence[AnyFloat], integrals: Sequence[np.ndarray]) -> Float[np.ndarray, "rows n"]:
+def hierarchy_kernel(
+    kernels: Sequence[AnyFloat | None], integrals: Sequence[np.ndarray]
+) -> Float[np.ndarray, "rows n"]:
     r"""The tangent kernel at time t under the hierarchy cut off at p.
 
     .. math:: K_2(t) = K_2 + \sum_{k=1}^{p-2} (-1)^k K_{k+2}\, S_k(t)
@@ -227,7 +229,7 @@ def _terms(order: int | None, available: int) -> int:
     return order - 1
 
 
-def _square_kernels(kernels: Sequence[AnyFloat]) -> list[np.ndarray]:
+def _square_kernels(kernels: Sequence[AnyFloat | None]) -> list[np.ndarray]:
     """K_2, K_3, ... in float64 with equal sides."""
     given = [k for k in kernels if k is not None]
     if not given:
@@ -238,7 +240,7 @@ def _square_kernels(kernels: Sequence[AnyFloat]) -> list[np.ndarray]:
     return _test_kernels(given, shape[0], len(given))
 
 
-def _test_kernels(kernels: Sequence[AnyFloat], n: int, terms: int) -> list[np.ndarray]:
+def _test_kernels(kernels: Sequence[AnyFloat | None], n: int, terms: int) -> list[np.ndarray]:
     """The first so many kernels in float64, shapes (M, N), (M, N, N), ..."""
     given = [k for k in kernels if k is not None][:terms]
     if len(given) < terms:
