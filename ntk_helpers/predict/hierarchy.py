@@ -81,7 +81,7 @@ def hierarchy_integrals(
     path, _ = as_path(times, "times")
     factor = loss_factor(loss, n_samples=n, half=half)
     flat = [(-1) ** (k + 1) * tensor.reshape(n, -1) for k, tensor in enumerate(tensors)]
-    ends = np.cumsum([n ** (k + 1) for k in range(len(flat))])
+    ends = np.cumsum([n ** (k + 1) for k in range(len(flat))]).tolist()
 
     def rate(_: float, state: np.ndarray) -> np.ndarray:
         parts = np.split(state, ends[:-1])
