@@ -40,5 +40,7 @@ def test_bad_input(without_hook):
         nh.parameter_flow(f, w, X, Y, times=[1.0, 1.0])
     with pytest.raises(ValueError, match="y must have the shape of the outputs"):
         nh.parameter_flow(f, w, X, np.ones(4), times=[1.0])
+    with pytest.raises(ValueError, match="tol must be a positive number"):
+        nh.parameter_flow(f, w, X, Y, times=[1.0], tol=0.0)
     with pytest.raises(TypeError, match="floating-point arrays alone"):
         nh.parameter_flow(f, jnp.ones(2, int), X, Y, times=[1.0])
