@@ -10,11 +10,11 @@ VENV := .venv/bin
 PYTHON3 := $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help book test check execute full lab serve lock address data benchmark clean needs-python python ready
+.PHONY: help book test check execute full lab serve assignments lock address data benchmark clean needs-python python ready
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %-9s", $$1; $$1 = ""; print }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %-11s", $$1; $$1 = ""; print }'
 
 needs-python:
 	@test -n "$(PYTHON3)" || { echo 'Python 3.11 or newer is missing: install it with its venv module' \
@@ -26,8 +26,8 @@ python: needs-python
 ready: needs-python
 	@$(PYTHON3) tools/set_up.py
 
-book: ready ## build the book from the committed notebooks and print the file to open
-	@$(VENV)/python tools/build_book.py
+book: ready ## build the book from the committed notebooks and print the file to open [SOLUTIONS=hide]
+	@$(VENV)/python tools/build_book.py $(if $(filter hide,$(SOLUTIONS)),--without-solutions)
 
 test: ready ## lint, unit tests, every notebook re-executed and compared, strict book build, browser checks
 	@$(VENV)/python tools/run_tests.py $(STAGES)
@@ -48,6 +48,9 @@ lab: python ## open the notebooks in JupyterLab
 serve: ## serve the built book on this machine
 	@test -f _build/html/index.html || $(MAKE) book
 	@$(VENV)/python tools/serve.py
+
+assignments: python ## make the students' version of the problem sets in _build/course, or in a folder of yours [COURSE=FOLDER]
+	@$(VENV)/python tools/build_course.py $(if $(COURSE),--course "$(COURSE)")
 
 data: python ## fetch the real data sets into the cache
 	@$(VENV)/python -m ntk_helpers.bookkit.datasets

@@ -6,9 +6,10 @@ import os
 os.environ["TQDM_DISABLE"] = "1"
 
 # HTML tables carry digits, SVG carries coordinates and the record of a claim (ntk_helpers/bookkit/session.py) carries
-# the measurement; all may differ in the last place on another machine. The plain text of a claim holds its verdict and
-# its expectation, and that is compared; tools/check_notebooks.py checks the record and the HTML against it.
-RENDERINGS = ("text/html", "image/svg+xml", "application/vnd.ntk-book.claim+json")
+# the measurement, and the table of what a figure draws (bookkit/plotted.py) its numbers; all may differ in the last
+# place on another machine. The plain text of a claim holds its verdict and its expectation, and that is compared;
+# tools/check_notebooks.py checks the record and the HTML against it.
+RENDERINGS = ("text/html", "image/svg+xml", "text/csv", "application/vnd.ntk-book.claim+json")
 
 
 def pytest_collectstart(collector):

@@ -43,7 +43,12 @@ def load(path: Path = ROOT / "book" / "chapters.toml") -> tuple[dict[str, str], 
     return parts, sorted(chapters, key=lambda chapter: chapter.number)
 
 
+def project() -> dict:
+    """Return what pyproject.toml says of the project."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
 def urls() -> tuple[str, str]:
     """Return the repository's and the book's address, as pyproject.toml states them."""
-    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    table = project()["urls"]
     return table["Repository"].rstrip("/"), table["Documentation"].rstrip("/") + "/"

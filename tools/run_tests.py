@@ -71,9 +71,10 @@ def unit_jobs() -> list[Job]:
         "predict": ("tests/predict",),
         "finite": ("tests/finite", "--ignore=tests/finite/tangents"),
     }
-    named = [f"--ignore={folder}" for folder in ("tests/book", "tests/limits", "tests/predict", "tests/finite")]
+    elsewhere = ("--ignore=tests/book", "--ignore=tests/assignments")
+    named = [*elsewhere, *(f"--ignore=tests/{folder}" for folder in ("limits", "predict", "finite"))]
     jobs = [
-        Job("unit-optimized", [[*PYTEST, "-m", "optimized", "tests", "--ignore=tests/book", flax]]),
+        Job("unit-optimized", [[*PYTEST, "-m", "optimized", "tests", *elsewhere, flax]]),
         Job("unit-rest", [[*PYTEST, "-m", "not optimized", "tests", *named]], "oldest-env", quick=True),
     ]
     for name, where in parts.items():
@@ -87,6 +88,16 @@ def notebook_jobs() -> list[Job]:
     command = [*PYTEST, *options, "--nbval-sanitize-with=tools/nbval_sanitize.cfg"]
     notebooks = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     return [Job(f"notebooks-{path.stem[:2]}", [[*command, f"notebooks/{path.name}"]]) for path in notebooks]
+
+
+def assignment_jobs() -> list[Job]:
+    """The problem sets: right and wrong solutions against their tests, and nbgrader from release to feedback."""
+    folder = "tests/assignments"
+    slow = [f"{folder}/test_round_trip.py", f"{folder}/test_guide.py"]
+    return [
+        Job("assignments-nbgrader", [[*PYTEST, *slow]], quick=True),
+        Job("assignments-solutions", [[*PYTEST, folder, *(f"--ignore={path}" for path in slow)]], quick=True),
+    ]
 
 
 def all_jobs() -> list[Job]:
@@ -112,8 +123,11 @@ def all_jobs() -> list[Job]:
             ],
         ),
         Job("oldest-env", [tool("oldest_jax", "--make")]),
+        # One chapter with neural-tangents and one without; the weekly workflow runs all of them.
+        Job("colab", [tool("colab_run", "01", "05")]),
         *notebook_jobs(),
         *unit_jobs(),
+        *assignment_jobs(),
         Job("oldest-jax", [tool("oldest_jax")], "oldest-env", quick=True),
         Job("book", [tool("build_book", "--strict")]),
         Job("browser", [[*PYTEST, "tests/book"]], "book"),
@@ -225,7 +239,7 @@ def main() -> int:
     print("\n---- summary (seconds, seconds of one core)")
     for name, (seconds, cpu_seconds, good, closings) in results.items():
         said = "  ".join(closing.strip("= ") for closing in closings)
-        print(f"{'ok    ' if good else 'FAILED'} {name:<15}{seconds:7.1f}{cpu_seconds:8.1f}  {said}".rstrip())
+        print(f"{'ok    ' if good else 'FAILED'} {name:<22}{seconds:7.1f}{cpu_seconds:8.1f}  {said}".rstrip())
     failed = [name for name, result in results.items() if not result.good]
     busy = sum(result.cpu_seconds for result in results.values())
     print(f"{'FAILED: ' + ', '.join(failed) if failed else 'all stages passed'} in {total / 60:.1f} min", end="")

@@ -61,7 +61,7 @@ def rows(chapter: str) -> list[dict[str, str]]:
             {
                 "verdict": verdict,
                 "cause": cause,
-                "claim": f"{cell(contract.statement)} (`{name}`)",
+                "claim": f"{cell(contract.statement)} ({{claim}}`{chapter[:2]}:{name}`)",
                 "source": source,
                 "expected": cell(describe(at_scale(contract, "quick"))),
                 "quick": measured(quick.get(name)),
@@ -70,6 +70,20 @@ def rows(chapter: str) -> list[dict[str, str]]:
             }
         )
     return found
+
+
+def overview(chapters: dict[str, list[dict[str, str]]]) -> list[str]:
+    """One line for each chapter: how many claims, with which verdicts, how many at full scale."""
+    lines = ["::::{container} ntk-overview"]
+    lines += ["| Chapter | Claims | Agree | Refute | Not run | Full scale |", "|---|---|---|---|---|---|"]
+    for chapter, found in chapters.items():
+        number = chapter.split("_")[0]
+        counts = [sum(row["verdict"] == verdict for row in found) for verdict in ("agrees", "refutes", "not run")]
+        full = sum(row["full"] != "–" for row in found)
+        lines.append(
+            f"| [{int(number)}](#chapter-{int(number)}) | {len(found)} | {' | '.join(map(str, [*counts, full]))} |"
+        )
+    return [*lines, "::::", ""]
 
 
 def render() -> str:
@@ -88,15 +102,23 @@ def render() -> str:
         f"**{len(every)} claims: {count['agrees']} agree, {count['refutes']} refute what a paper says, "
         f"{count['not run']} were not run" + (f", {count['fails']} fail" if count["fails"] else "") + ".**",
         "",
+        "Quick is what a CPU measures in minutes; full is a stored run, with its device. A claim's name leads to where "
+        "it is measured.",
+        "",
+        *overview(chapters),
     ]
     lines += listing("What is refuted", [r for r in every if r["verdict"] == "refutes"], "expected")
     lines += listing("What was not run, and why", [r for r in every if r["verdict"] == "not run"], "cause")
     for chapter, found in chapters.items():
         number = chapter.split("_")[0]
         lines += [
+            f"(chapter-{int(number)})=",
             f"## Chapter {int(number)}",
             "",
             f"Measured in {{chapter}}`{number}`.",
+            "",
+            # Folded, so that the page is short on a phone; a browser's search and printing.js unfold it.
+            f'<details class="ntk-board"><summary>{len(found)} claims of chapter {int(number)}</summary>',
             "",
             "| Claim | Source | Expected | Measured, quick | Measured, full | Device | Verdict |",
             "|---|---|---|---|---|---|---|",
@@ -105,6 +127,8 @@ def render() -> str:
                 f"{WORDS[r['verdict']]} |"
                 for r in found
             ),
+            "",
+            "</details>",
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"

@@ -10,7 +10,10 @@ import book_map
 
 TOC = book_map.ROOT / "_toc.yml"
 FRONT = ["book/notation", "book/running"]
-BACK = ["book/scoreboard", "book/benchmarks", "book/numerics", "book/bridge", "book/instructors", "book/bibliography"]
+BACK = ["book/scoreboard", "book/theorems", "book/glossary"]
+BACK += ["book/benchmarks", "book/numerics", "book/bridge", "book/instructors", "book/bibliography"]
+# The reference of the package: an overview, and a page for each room.
+PACKAGE = ["book/api", *(f"book/api/{room}" for room in ("limits", "finite", "predict", "bookkit"))]
 
 
 def render() -> str:
@@ -31,6 +34,7 @@ def render() -> str:
             lines += [f"  - caption: {number}. {title}", "    numbered: true", "    chapters:"]
             lines += [f"      - file: notebooks/{chapter.slug}" for chapter in written]
     lines += ["  - caption: Reference", "    chapters:", *[f"      - file: {page}" for page in BACK]]
+    lines += ["  - caption: The package", "    chapters:", *[f"      - file: {page}" for page in PACKAGE]]
     return "\n".join(lines) + "\n"
 
 

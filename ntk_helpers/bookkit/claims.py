@@ -4,6 +4,7 @@
 A claim that fails raises, so that the notebook, nbval and CI fail with it.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,8 +41,15 @@ def chapter(name: str) -> None:
     current.__dict__.update(Session(chapter=name, contracts=contracts, deadline=deadline).__dict__)
     use_style(name)
     print(f"Chapter {name}, scale {scale()}: {len(contracts)} claims to check.")
-    if "google.colab" in sys.modules and jax.default_backend() == "cpu":
-        print("No GPU is attached. Quick scale runs without one; for more: Runtime > Change runtime type > GPU.")
+    if "google.colab" in sys.modules:
+        # JAX would take most of the GPU's memory for itself when it starts; once it has started, this changes nothing.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        larger = 'os.environ["NTK_SCALE"] = "t4" before this cell runs the chapter at the size of a 15 GB GPU.'
+        if jax.default_backend() == "cpu":
+            print("No GPU is attached. Quick scale runs without one; for more: Runtime > Change runtime type > GPU.")
+            print(f"Then {larger}")
+        elif scale() == "quick":
+            print(f"A GPU is attached: {larger}")
 
 
 def claim(
@@ -70,8 +78,11 @@ def claim(
     contract = _contract(claim_id)
     if isinstance(measured, Slope):
         measured, interval = measured.slope, measured.interval
-    values = {str(k): as_number(v) for k, v in measured.items()} if isinstance(measured, Mapping) else None
-    number = as_number(measured) if values is None else values
+    if isinstance(measured, Mapping):
+        # Sorted, as a notebook sorts the keys when it is stored: what is shown then follows from what is stored.
+        number = dict(sorted((str(k), as_number(v)) for k, v in measured.items()))
+    else:
+        number = as_number(measured)
     interval = None if interval is None else tuple(float(end) for end in interval)
     se = {str(k): float(v) for k, v in se.items()} if isinstance(se, Mapping) else None if se is None else float(se)
     if scale() not in contract.scales:

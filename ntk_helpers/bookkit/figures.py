@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Num
 
+from ntk_helpers.bookkit.plotted import figure_csv
 from ntk_helpers.bookkit.session import current, emit
 from ntk_helpers.bookkit.statistics import Slope
 from ntk_helpers.bookkit.svg import figure_svg, img_tag
@@ -149,6 +150,8 @@ def loglog_with_slope(
 def show(fig: "Figure", *, caption: str, alt: str) -> None:
     """Show a figure with its caption and its alternative text, and close it.
 
+    The numbers that it draws are stored beside it as CSV; the book's page offers them for download.
+
     Args:
         fig: the figure.
         caption: sentences that read the figure; formulas in ``$...$``. It is the text that nbval compares, so it
@@ -160,6 +163,7 @@ def show(fig: "Figure", *, caption: str, alt: str) -> None:
     """
     check_texts(caption, alt)
     image = img_tag(figure_svg(fig, current.chapter or "ntk-book"), alt)
+    data = figure_csv(fig)
     close(fig)
     html = f'<figure class="ntk-figure" style="margin:1em 0">{image}<figcaption>{escape(caption)}</figcaption></figure>'
     if len(html) > MAX_FIGURE_BYTES:
@@ -167,7 +171,7 @@ def show(fig: "Figure", *, caption: str, alt: str) -> None:
             f"the figure takes {len(html) / 1000:.0f} kB, allowed are {MAX_FIGURE_BYTES / 1000:.0f}: draw fewer "
             "points, or pass rasterized=True to the artist that has many (scatter, imshow, pcolormesh)"
         )
-    emit(f"Figure: {caption}", html)
+    emit(f"Figure: {caption}", html, {"text/csv": data} if data else None)
 
 
 def check_texts(caption: str, alt: str) -> None:

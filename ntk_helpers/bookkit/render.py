@@ -49,11 +49,11 @@ def cells(*contents: str) -> str:
     return "<tr>" + "".join(f'<td style="text-align:left">{c}</td>' for c in contents) + "</tr>"
 
 
-def table(headings: Iterable[str], rows: Iterable[str], label: str) -> str:
-    """A table that scrolls by itself on a phone, reachable from the keyboard."""
+def table(headings: Iterable[str], rows: Iterable[str], label: str, kind: str = "ntk-claims") -> str:
+    """A table in a box that scrolls by itself, reachable from the keyboard; ``kind`` is a class of the style sheet."""
     head = "".join(f'<th scope="col" style="text-align:left">{h}</th>' for h in headings)
     head = f"<thead><tr>{head}</tr></thead>" if head else ""
     return (
-        f'<div class="ntk-claims" style="overflow-x:auto" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f'<div class="{kind}" style="overflow-x:auto" tabindex="0" role="region" aria-label="{escape(label)}">'
         f'<table style="width:100%">{head}<tbody>{"".join(rows)}</tbody></table></div>'
     )

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ntk_helpers.bookkit.figures import check_texts, close
+from ntk_helpers.bookkit.plotted import figure_csv
 from ntk_helpers.bookkit.session import current, emit
 from ntk_helpers.bookkit.svg import figure_svg, img_tag
 
@@ -60,20 +61,22 @@ def slider(
     alts = [alt] * len(values) if isinstance(alt, str) else list(alt)
     if len(alts) != len(values):
         raise ValueError(f"alt: {len(alts)} texts for {len(values)} values")
-    images = []
+    images, drawn = [], []
     for i, value in enumerate(values):
         check_texts(caption, alts[i])
         fig = frames(value) if callable(frames) else frames[i]
         text = alts[i] if not isinstance(alt, str) else f"{alts[i]} Shown for {label} {value}."
         images.append(_frame(figure_svg(fig, current.chapter or "ntk-book"), text, str(value), first=i == 0))
         close(fig)
+        drawn.append(fig)
+    data = figure_csv(drawn, [str(v) for v in values])
     html = _html(images, [str(v) for v in values], name, label, caption)
     if len(html) > MAX_SLIDER_BYTES:
         raise ValueError(
             f"the slider takes {len(html) / 1000:.0f} kB, allowed are {MAX_SLIDER_BYTES / 1000:.0f}: "
             f"use fewer than {len(values)} frames, or fewer points in each"
         )
-    emit(f"Slider over {label} ({', '.join(map(str, values))}): {caption}", html)
+    emit(f"Slider over {label} ({', '.join(map(str, values))}): {caption}", html, {"text/csv": data} if data else None)
 
 
 def _frame(svg_text: str, alt: str, value: str, *, first: bool) -> str:

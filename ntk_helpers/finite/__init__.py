@@ -1,12 +1,15 @@
 """What networks of finite width do: networks, initialization, sampling, tangent kernels, physics-informed rows."""
 
+from ntk_helpers.finite.deep_sampling import DeepDraws, sample_deep_law
 from ntk_helpers.finite.hierarchy import TangentHierarchy, tangent_hierarchy
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
 from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored
+from ntk_helpers.finite.ntk_sampling import NTKLayers, sample_ntk_law
 from ntk_helpers.finite.pinn import (
     BlockKernel,
     PDEProblem,
     PDESystem,
+    PointResidual,
     Residual,
     Rows,
     partial_derivatives,
@@ -15,8 +18,10 @@ from ntk_helpers.finite.pinn import (
     pde_linearize,
     pde_problem,
     pde_residual,
+    point_residuals,
 )
 from ntk_helpers.finite.sampling import sample_fcn_law, sample_outputs
+from ntk_helpers.finite.size_biased import sample_size_biased_relu_ntk
 from ntk_helpers.finite.tangents import (
     empirical_ntk,
     estimate_cost,
@@ -29,10 +34,13 @@ from ntk_helpers.finite.tangents import (
 __all__ = [
     "BlockKernel",
     "ConvParams",
+    "DeepDraws",
     "DenseParams",
+    "NTKLayers",
     "Network",
     "PDEProblem",
     "PDESystem",
+    "PointResidual",
     "Residual",
     "Rows",
     "TangentHierarchy",
@@ -52,9 +60,13 @@ __all__ = [
     "pde_linearize",
     "pde_problem",
     "pde_residual",
+    "point_residuals",
     "register_rule",
+    "sample_deep_law",
     "sample_fcn_law",
+    "sample_ntk_law",
     "sample_outputs",
+    "sample_size_biased_relu_ntk",
     "tangent_hierarchy",
     "tangent_kernel",
 ]

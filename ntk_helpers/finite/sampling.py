@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from ntk_helpers import _checks
+from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.activations import Activation
 from ntk_helpers.finite.initializers import gaussian_arrays
 from ntk_helpers.finite.networks.fcn import FCNSpec, fcn_spec
@@ -33,8 +34,6 @@ __all__ = ["sample_fcn_law", "sample_outputs"]
 
 # Memory that one batch of networks may take, in bytes, where batch_size is not given.
 BATCH_BYTES = 256 * 2**20
-# A progress bar appears when a run has taken this many seconds. The environment variable TQDM_DISABLE=1 turns it off.
-PROGRESS_AFTER = 5.0
 # Equal layers in a row up to which sample_fcn_law compiles each of them.
 UNROLLED = 4
 
@@ -48,8 +47,11 @@ def _batch_sizes(n_networks: int, batch_size: int | None, bytes_each: int) -> in
     return math.ceil(n_networks / math.ceil(n_networks / largest))
 
 
-def _in_batches(draw: Callable[[Array], Array], keys: Array, batch_size: int, label: str) -> Array:
-    """Concatenate ``draw(keys of a batch)``; the last batch is filled up with repeated keys, which are dropped."""
+def _in_batches(draw: Callable[[Array], Any], keys: Array, batch_size: int, label: str) -> Any:
+    """Concatenate ``draw(keys of a batch)``, an array or a tree of them.
+
+    The last batch is filled up with repeated keys, which are dropped.
+    """
     n = keys.shape[0]
     batches = math.ceil(n / batch_size)
     keys = keys[jnp.arange(batches * batch_size) % n].reshape(batches, batch_size, *keys.shape[1:])
@@ -59,7 +61,7 @@ def _in_batches(draw: Callable[[Array], Array], keys: Array, batch_size: int, la
             # Waiting keeps the memory of one batch, and makes the bar tell the truth.
             parts.append(jax.block_until_ready(draw(batch_keys)))
             bar.update(min(batch_size, n - bar.n))
-    return jnp.concatenate(parts)[:n]
+    return jax.tree.map(lambda *part: jnp.concatenate(part)[:n], *parts)
 
 
 def _over_keys(fn: Callable[[Array], Any], keys: Array) -> Any:

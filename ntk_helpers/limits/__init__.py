@@ -1,6 +1,10 @@
 """What infinite width says, as plain functions of inputs: kernels and their building blocks."""
 
 from ntk_helpers.limits.cnn import cnn_kernel
+from ntk_helpers.limits.covariance_sde import shaped_relu_correlation
+from ntk_helpers.limits.depth_limits import deep_resnet_kernel
+from ntk_helpers.limits.diffusion import LineLaw, diffusion_law
+from ntk_helpers.limits.dispersion import NTKMoments, crossing_factor, relu_ntk_dispersion_limit, relu_ntk_moments
 from ntk_helpers.limits.duals import DualActivation, dual_activation
 from ntk_helpers.limits.empirical_spectrum import EmpiricalSpectrum, PowerLaw, empirical_spectrum, fit_power_law
 from ntk_helpers.limits.fcn import fcn_kernel
@@ -35,6 +39,8 @@ __all__ = [
     "KernelState",
     "Kernels",
     "LabelSmoothness",
+    "LineLaw",
+    "NTKMoments",
     "PowerLaw",
     "SphereSpectrum",
     "activation_layer",
@@ -43,7 +49,10 @@ __all__ = [
     "cnn_kernel",
     "composed_kernel",
     "critical_smoothness",
+    "crossing_factor",
+    "deep_resnet_kernel",
     "dense_layer",
+    "diffusion_law",
     "dual_activation",
     "empirical_spectrum",
     "fcn_kernel",
@@ -59,6 +68,9 @@ __all__ = [
     "label_smoothness",
     "positional_features",
     "power_features",
+    "relu_ntk_dispersion_limit",
+    "relu_ntk_moments",
+    "shaped_relu_correlation",
     "sphere_grid",
     "sphere_spectrum",
     "stationary_spectrum",

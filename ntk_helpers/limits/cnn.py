@@ -83,8 +83,8 @@ def cnn_kernel(
     memory holds some twenty arrays of one block of rows for one delta: N2 P entries at least, never N1 N2 P^2.
 
     Args:
-        x1: N1 images, (N1, *pixels, C), channels last, one or more axes of pixels; float32 or float64.
-        x2: N2 images of the same size, (N2, *pixels, C); None means ``x1``.
+        x1: N1 images, ``(N1, *pixels, C)``, channels last, one or more axes of pixels; float32 or float64.
+        x2: N2 images of the same size, ``(N2, *pixels, C)``; None means ``x1``.
         depth: number L of convolutions, at least 1.
         window: length of the window along each axis of pixels, or one number for all.
         padding: ``"SAME"`` (zeros), ``"VALID"`` (none; the image shrinks), ``"CIRCULAR"`` (periodic).

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -16,16 +14,18 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from ntk_helpers import _checks
+from ntk_helpers._progress import PROGRESS_AFTER
+from ntk_helpers.finite.pinn.linearize import PointFunction
 from ntk_helpers.finite.tangents import empirical_ntk
-from ntk_helpers.predict.residuals import Residual, block_losses, block_problem, check_finite, check_shapes
+from ntk_helpers.predict._runs import check_seeds, compiled, warn_interrupted
+from ntk_helpers.predict.residuals import block_losses, block_problem, check_finite, check_shapes
 
 __all__ = ["ResidualLog", "ntk_weights", "train_residuals"]
 
-# A progress bar appears when a run has taken this many seconds. The environment variable TQDM_DISABLE=1 turns it off.
-PROGRESS_AFTER = 5.0
 
-
-def ntk_weights(residuals: Residual | Sequence[Residual], points: Any, params: Any) -> Float[Array, " blocks"]:
+def ntk_weights(
+    residuals: PointFunction | Sequence[PointFunction], points: Any, params: Any
+) -> Float[Array, " blocks"]:
     r"""Weights that give each block of rows the same share of the tangent kernel.
 
     .. math:: w_b = \operatorname{tr}K / \operatorname{tr}K_{bb}
@@ -62,12 +62,12 @@ def ntk_weights(residuals: Residual | Sequence[Residual], points: Any, params: A
     return traces.sum() / traces
 
 
-def _traces(functions: tuple[Residual, ...], blocks: tuple[Any, ...], params: Any) -> Array:
+def _traces(functions: tuple[PointFunction, ...], blocks: tuple[Any, ...], params: Any) -> Array:
     """The traces tr K_bb; the diagonal of K takes one pass of the engine."""
     return jnp.stack([_trace(f, block, params) for f, block in zip(functions, blocks, strict=True)])
 
 
-def _trace(function: Residual, block: Any, params: Any) -> Array:
+def _trace(function: PointFunction, block: Any, params: Any) -> Array:
     def rows(params: Any, block: Any) -> Array:
         found = jax.vmap(lambda point: function(params, point))(block)
         return found.reshape(len(found), -1)
@@ -100,7 +100,7 @@ class ResidualLog:
 
 
 def train_residuals(
-    residuals: Residual | Sequence[Residual],
+    residuals: PointFunction | Sequence[PointFunction],
     points: Any,
     params: Any,
     *,
@@ -153,11 +153,10 @@ def train_residuals(
     functions, blocks, scales = block_problem(residuals, points, None if isinstance(weights, str) else weights)
     one = params = jax.tree.map(jnp.asarray, params if resume is None else resume.params)
     if seeds is not None:
-        if wrong := {p.shape[:1] for p in jax.tree.leaves(params)} - {(seeds,)}:
-            raise ValueError(f"params must have the {seeds} seeds as first axis of every leaf, got {sorted(wrong)}")
+        check_seeds(params, seeds)
         one = jax.tree.map(lambda p: p[0], params)
     check_shapes(functions, blocks, one)
-    start, advance, weigh, look = _loop(functions, optimizer, seeds is not None)
+    start, advance, weigh, look = compiled(_loop, functions, optimizer, seeds is not None)
     fixed = scales**2 if seeds is None else jnp.tile(scales**2, (seeds, 1))
     reweigh = (lambda params: weigh(params, blocks)) if isinstance(weights, str) else lambda params: fixed
     if resume is None:
@@ -187,11 +186,7 @@ def train_residuals(
                 bar.update(count)
         except KeyboardInterrupt:
             stopped = True
-            warnings.warn(
-                f"training was interrupted after {done} of {steps} steps; resume=log goes on from there",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn_interrupted("training", done, steps)
     losses, history = (np.stack(part, axis=0 if seeds is None else 1) for part in zip(*logs, strict=True))
     return ResidualLog(np.array(logged), losses, history, params, opt_state, done, stopped)
 
@@ -201,15 +196,7 @@ def _unstacked(log: ResidualLog, seeds: int | None) -> list[tuple[np.ndarray, np
     return [tuple(np.take(part, t, axis=axis) for part in (log.losses, log.weights)) for t in range(len(log.steps))]
 
 
-def _loop(functions: tuple[Residual, ...], optimizer: optax.GradientTransformation, many: bool) -> Any:
-    """The compiled functions, kept for the next run of the same rows with other parameters or weights."""
-    try:
-        return _kept(functions, optimizer, many)
-    except TypeError:  # a residual that cannot be hashed
-        return _build(functions, optimizer, many)
-
-
-def _build(functions: tuple[Residual, ...], optimizer: optax.GradientTransformation, many: bool) -> Any:
+def _loop(functions: tuple[PointFunction, ...], optimizer: optax.GradientTransformation, many: bool) -> Any:
     def advance(params: Any, opt_state: Any, weights: Array, count: Any, blocks: Any) -> Any:
         def step(_: Any, state: Any) -> Any:
             params, opt_state = state
@@ -219,7 +206,7 @@ def _build(functions: tuple[Residual, ...], optimizer: optax.GradientTransformat
 
         return jax.lax.fori_loop(0, count, step, (params, opt_state))
 
-    def compiled(function: Callable[..., Any], in_axes: tuple[int | None, ...]) -> Any:
+    def over_seeds(function: Callable[..., Any], in_axes: tuple[int | None, ...]) -> Any:
         return jax.jit(jax.vmap(function, in_axes=in_axes) if many else function)
 
     def ratios(params: Any, blocks: Any) -> Array:
@@ -227,11 +214,8 @@ def _build(functions: tuple[Residual, ...], optimizer: optax.GradientTransformat
         return traces.sum() / traces
 
     return (
-        compiled(optimizer.init, (0,)),
-        compiled(advance, (0, 0, 0, None, None)),
-        compiled(ratios, (0, None)),
-        compiled(lambda params, blocks: block_losses(functions, blocks, params), (0, None)),
+        over_seeds(optimizer.init, (0,)),
+        over_seeds(advance, (0, 0, 0, None, None)),
+        over_seeds(ratios, (0, None)),
+        over_seeds(lambda params, blocks: block_losses(functions, blocks, params), (0, None)),
     )
-
-
-_kept = lru_cache(maxsize=16)(_build)

@@ -12,10 +12,9 @@ environment), and the kernel in the middle is what a chapter looks at; hence thi
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -26,13 +25,14 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from ntk_helpers import _checks
-from ntk_helpers.predict.residuals import Residual, block_losses, block_problem, check_finite, check_shapes, over_blocks
+from ntk_helpers._progress import PROGRESS_AFTER
+from ntk_helpers.finite.pinn.linearize import PointFunction, linearize_blocks
+from ntk_helpers.predict._runs import compiled, warn_interrupted
+from ntk_helpers.predict.residuals import block_losses, block_problem, check_finite, check_shapes
 
 __all__ = ["GaussNewtonLog", "gauss_newton_step", "levenberg_marquardt"]
 
 Form = Literal["auto", "kernel", "parameters"]
-# A progress bar appears when a run has taken this many seconds. The environment variable TQDM_DISABLE=1 turns it off.
-PROGRESS_AFTER = 5.0
 # A step that was accepted lowers the damping by at most this factor; one that was rejected raises it by RAISE.
 LOWER, RAISE = 1 / 3, 2.0
 
@@ -84,7 +84,7 @@ class GaussNewtonLog:
 
 
 def gauss_newton_step(
-    residuals: Residual | Sequence[Residual],
+    residuals: PointFunction | Sequence[PointFunction],
     points: Any,
     params: Any,
     *,
@@ -131,7 +131,7 @@ def gauss_newton_step(
     flat, layout = _flat(params)
     damping = _checks.check_nonnegative(damping, "damping")
     _checks.check_choice(form, "form", ("auto", "kernel", "parameters"))
-    system = _system(functions, layout)
+    system = compiled(_system, functions, layout)
     check_shapes(functions, blocks, params)
     check_finite(system.losses(flat, blocks))
     linear = system.linearize(flat, blocks, scales)
@@ -144,7 +144,7 @@ def gauss_newton_step(
 
 
 def levenberg_marquardt(
-    residuals: Residual | Sequence[Residual],
+    residuals: PointFunction | Sequence[PointFunction],
     points: Any,
     params: Any,
     *,
@@ -207,7 +207,7 @@ def levenberg_marquardt(
     wanted = _wanted(log_at, steps)
     functions, blocks, scales = block_problem(residuals, points, weights)
     flat, layout = _flat(params if resume is None else resume.params)
-    system = _system(functions, layout)
+    system = compiled(_system, functions, layout)
     check_shapes(functions, blocks, system.unravel(flat))
     found = system.losses(flat, blocks)
     check_finite(found)
@@ -253,11 +253,7 @@ def levenberg_marquardt(
                 bar.update()
         except KeyboardInterrupt:
             reason = "interrupted"
-            warnings.warn(
-                f"levenberg_marquardt was interrupted after {len(dampings)} of {steps} steps; resume=log goes on",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn_interrupted("levenberg_marquardt", len(dampings), steps)
     kept = {step: snapshot for step, snapshot in kept.items() if step <= len(dampings)}
     return GaussNewtonLog(
         np.array(losses), np.array(dampings), np.array(rejections, dtype=int),
@@ -289,15 +285,7 @@ def _flat(params: Any) -> tuple[Array, Layout]:
     return jnp.concatenate([leaf.ravel() for leaf in leaves]), (tree, tuple(leaf.shape for leaf in leaves))
 
 
-def _system(functions: tuple[Residual, ...], layout: Layout) -> _System:
-    """The compiled functions, kept for the next run of the same residuals with other parameters or points."""
-    try:
-        return _kept(functions, layout)
-    except TypeError:  # a residual that cannot be hashed
-        return _build(functions, layout)
-
-
-def _build(functions: tuple[Residual, ...], layout: Layout) -> _System:
+def _system(functions: tuple[PointFunction, ...], layout: Layout) -> _System:
     tree, shapes = layout
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
 
@@ -309,13 +297,7 @@ def _build(functions: tuple[Residual, ...], layout: Layout) -> _System:
         return block_losses(functions, blocks, unravel(flat)).astype(flat.dtype)
 
     def rows_and_jacobian(flat: Array, blocks: Any, scales: Array) -> tuple[Array, Array]:
-        """One vjp for each number that a point's residual has: the gradient of the point, never of the whole."""
-
-        def at_point(f: Residual, point: Any) -> tuple[Array, Array]:
-            r, pull = jax.vjp(lambda p: jnp.ravel(f(unravel(p), point)), flat)
-            return r, jax.vmap(lambda e: pull(e)[0])(jnp.eye(r.size, dtype=r.dtype))
-
-        found = over_blocks(at_point, functions, blocks)
+        found = linearize_blocks(functions, blocks, flat, unravel)
         r = [(scale * r).ravel() for scale, (r, _) in zip(scales, found, strict=True)]
         j = [(scale * j).reshape(-1, flat.size) for scale, (_, j) in zip(scales, found, strict=True)]
         return jnp.concatenate(r).astype(flat.dtype), jnp.concatenate(j).astype(flat.dtype)
@@ -326,9 +308,6 @@ def _build(functions: tuple[Residual, ...], layout: Layout) -> _System:
         return r, j, jnp.matmul(j.T, r, precision="highest")
 
     return _System(unravel, jax.jit(losses), linearize)
-
-
-_kept = lru_cache(maxsize=16)(_build)
 
 
 def _by_kernel(j: Array, form: str) -> bool:

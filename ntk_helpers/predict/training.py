@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,9 +16,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from ntk_helpers import _checks
+from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.finite.networks.network import Network
 from ntk_helpers.finite.sampling import _over_keys as over_keys
 from ntk_helpers.finite.tangents import empirical_ntk
+from ntk_helpers.predict._runs import check_seeds, compiled, warn_interrupted
 from ntk_helpers.predict.losses import LOSSES, squared_loss
 
 __all__ = ["TrainingLog", "train"]
@@ -27,8 +28,6 @@ __all__ = ["TrainingLog", "train"]
 AnyFloat = Float[Array | np.ndarray, "..."]
 # Seconds of work between two looks at the clock, the bar and the keyboard.
 CHUNK_SECONDS = 0.5
-# A progress bar appears when a run has taken this many seconds. The environment variable TQDM_DISABLE=1 turns it off.
-PROGRESS_AFTER = 5.0
 
 
 @dataclass(frozen=True)
@@ -164,9 +163,9 @@ def train(
         if rate is not None:
             opt_state = rate * opt_state
     y = _targets(apply, params, x, y, seeds)
-    advance = _compiled(_advance, apply, optimizer, loss, half, x.shape[0], size, seeds, keys is not None)
+    advance = compiled(_advance, apply, optimizer, loss, half, x.shape[0], size, seeds, keys is not None)
     seen = [x, y, *(None if inputs is None else jnp.asarray(inputs) for inputs in (x_test, kernel_inputs))]
-    look_at = _compiled(_look, apply, loss, half, x.shape[0], seeds)
+    look_at = compiled(_look, apply, loss, half, x.shape[0], seeds)
     look = lambda params: look_at(params, *seen)  # noqa: E731
     if resume is None:
         logs: list[Any] = []
@@ -192,11 +191,7 @@ def train(
                     logs, logged = [*logs, found], [*logged, int(goal)]
         except KeyboardInterrupt:
             stopped = True
-            warnings.warn(
-                f"training was interrupted after {done} of {steps} steps; resume=log goes on from there",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn_interrupted("training", done, steps)
     axis = 0 if seeds is None else 1
     if not logs:  # interrupted before the first log
         logs, logged = [jax.tree.map(np.asarray, look(params))], [done]
@@ -242,12 +237,12 @@ def _keys(key: Any, seeds: int | None, *, needed: bool) -> Any:
 def _start(net: Any, params: Any, keys: Any, seeds: int | None, dtype: Any) -> Any:
     if params is not None:
         params = jax.tree.map(jnp.asarray, params)
-        if seeds is not None and (wrong := {p.shape[:1] for p in jax.tree.leaves(params)} - {(seeds,)}):
-            raise ValueError(f"params must have the {seeds} seeds as first axis of every leaf, got {sorted(wrong)}")
+        if seeds is not None:
+            check_seeds(params, seeds)
         return params
     if not isinstance(net, Network):
         raise ValueError("params are needed where net is a function; a Network draws its own")
-    return _compiled(_draw, net, np.dtype(dtype), seeds)(keys)
+    return compiled(_draw, net, np.dtype(dtype), seeds)(keys)
 
 
 def _draw(net: Network, dtype: np.dtype, seeds: int | None) -> Callable[..., Any]:
@@ -330,18 +325,6 @@ def _look(apply: Any, loss: Any, half: bool, n: int, seeds: int | None) -> Calla
     if seeds is None:
         return jax.jit(look)
     return jax.jit(jax.vmap(look, in_axes=(0, None, None, None, None)))
-
-
-_kept = lru_cache(maxsize=64)(lambda make, *arguments: make(*arguments))
-
-
-def _compiled(make: Callable[..., Any], *arguments: Any) -> Any:
-    """The compiled function, kept for the next run of the same network with other data or another learning rate."""
-    try:
-        hash(arguments)
-    except TypeError:
-        return make(*arguments)
-    return _kept(make, *arguments)
 
 
 def _unstacked(log: TrainingLog, seeds: int | None) -> list[Any]:

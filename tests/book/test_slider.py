@@ -23,7 +23,7 @@ def line(slope):
 def address(tmp_path, monkeypatch):
     """A page with two sliders, as a file."""
     found = []
-    monkeypatch.setattr(slider, "emit", lambda text, html: found.append(html))
+    monkeypatch.setattr(slider, "emit", lambda text, html, extra=None: found.append(html))
     nh.use_style()
     for name in ("first", "second"):
         nh.slider(line, [1, 2, 3], name=name, label=f"slope, {name}", caption="A line.", alt=ALT)
@@ -81,7 +81,7 @@ def test_without_javascript_the_first_frame_is_seen(browser, address):
 
 def test_a_figure_too_is_a_picture(browser, tmp_path, monkeypatch):
     found = []
-    monkeypatch.setattr(figures, "emit", lambda text, html: found.append(html))
+    monkeypatch.setattr(figures, "emit", lambda text, html, extra=None: found.append(html))
     nh.use_style()
     fig, ax = plt.subplots()
     ax.plot([0, 1], [0, 1], label=r"$\hat\Sigma$ & 100 % < #1")

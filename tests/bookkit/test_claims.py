@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -156,3 +158,32 @@ def test_stored_results(demo, book, capsys):
     shown = capsys.readouterr().out
     assert "full scale: a GPU, 2 minutes, commit abc" in shown
     assert "demo.one agrees; expected 1 ± 3 %; stored 1" in shown
+
+
+@pytest.mark.parametrize(("device", "said"), [("cpu", "No GPU is attached"), ("gpu", "A GPU is attached")])
+def test_on_colab_the_chapter_says_what_a_gpu_is_for(book, monkeypatch, capsys, device, said):
+    book(CONTRACT)
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    monkeypatch.setattr("jax.default_backend", lambda: device)
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "as the reader set it")
+    nh.chapter("90_demo")
+    out = capsys.readouterr().out
+    assert said in out
+    assert 'os.environ["NTK_SCALE"] = "t4"' in out
+    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "as the reader set it"
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE")
+    nh.chapter("90_demo")
+    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    monkeypatch.setenv("NTK_SCALE", "t4")
+    nh.chapter("90_demo")
+    assert "A GPU is attached" not in capsys.readouterr().out.splitlines()[-1]
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE")
+
+
+def test_measurements_by_name_are_shown_in_one_order(book, monkeypatch):
+    # A notebook is stored with sorted keys: an execution that shows another order would differ from what is stored.
+    numbers, names = 'kind = "equals"\nexpected = 1.0\nrtol = 0.03', 'kind = "ordering"\nexpected = ["tanh", "erf"]'
+    book(CONTRACT.replace(numbers, names).replace("[demo.one.full]\nrtol = 0.001\n", ""))
+    nh.chapter("90_demo")
+    nh.claim("demo.one", {"tanh": 1.0, "erf": 2.0})
+    assert list(session.current.records["demo.one"]["measured"]) == ["erf", "tanh"]

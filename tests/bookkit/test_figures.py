@@ -21,7 +21,7 @@ def shown(monkeypatch):
     """What nh.show and nh.slider emit: (text, html)."""
     found = []
     for module in (figures, slider):
-        monkeypatch.setattr(module, "emit", lambda text, html: found.append((text, html)))
+        monkeypatch.setattr(module, "emit", lambda text, html, extra=None: found.append((text, html)))
     nh.use_style()
     yield found
     plt.close("all")

@@ -60,7 +60,7 @@ def test_toc_lists_what_exists_in_order_of_numbers(project):
     (project / "notebooks" / "07_later.ipynb").write_text("{}")
     assert toc.main() == 0
     parts = yaml.safe_load(toc.TOC.read_text())["parts"]
-    assert [part["caption"] for part in parts] == ["Before you start", "II. Second", "Reference"]
+    assert [part["caption"] for part in parts] == ["Before you start", "II. Second", "Reference", "The package"]
     (project / "notebooks" / "02_early.ipynb").write_text("{}")
     assert toc.main() == 0
     parts = yaml.safe_load(toc.TOC.read_text())["parts"]

@@ -89,11 +89,12 @@ def test_every_command_of_every_job_exists_and_every_need():
 def test_every_test_file_is_in_one_unit_job():
     """Each file of tests/ is collected once, but for those of the mark `optimized`, which are a job of their own."""
     found = []
-    for job in run_tests.unit_jobs():
+    for job in [*run_tests.unit_jobs(), *run_tests.assignment_jobs()]:
         if job.name == "unit-optimized":
             continue
         (arguments,) = job.commands
         where = [Path(part) for part in arguments if part.startswith("tests")]
+        found += [path for path in where if path.suffix == ".py"]
         left_out = [Path(part.removeprefix("--ignore=")) for part in arguments if part.startswith("--ignore=")]
         for folder in where:
             paths = [path.relative_to(run_tests.ROOT) for path in (run_tests.ROOT / folder).rglob("test_*.py")]

@@ -5,6 +5,8 @@
 - {chapter}`05` and plain Markdown links to chapters: a link where the notebook exists, plain text where it doesn't yet.
 - {chapter-map}: the list of all parts and chapters.
 - Chapter numbers from the file names: Theorem 5.2 stands in 05_*.ipynb, whichever chapters exist.
+- With BOOK_SOLUTIONS=hide, a site without the solutions of exercises, in pages, search and downloads, and without the
+  buttons to the repository and to Colab, where they are.
 """
 
 import os
@@ -19,6 +21,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import book_map
+import hide_solutions
 
 _NOTEBOOK_LINK = re.compile(r"(?:.*/)?(\d\d_\w+)(?:\.ipynb|\.md)?$")
 
@@ -115,12 +118,31 @@ def _number_before_figures(collector, env, original=TocTreeCollector.assign_figu
     return original(collector, env)
 
 
+def _hiding():
+    return os.environ.get(hide_solutions.SWITCH) == "hide"
+
+
+def _hide_solutions(app, docname, source):
+    """Take the solutions out of what Sphinx reads."""
+    if _hiding() and app.env.doc2path(docname).endswith(".ipynb"):
+        source[0] = hide_solutions.strip_json(source[0], docname)
+
+
+def _hide_in_downloads(app, error):
+    """The same for the copies of the notebooks that the pages offer for download."""
+    if _hiding() and error is None:
+        for path in Path(app.outdir).rglob("*.ipynb"):
+            path.write_text(hide_solutions.strip_json(path.read_text(encoding="utf-8"), path.name), encoding="utf-8")
+
+
 def _configure(app, config):
     """Give the theme the repository's address and the branch or tag of this build."""
     repository, documentation = book_map.urls()
     config.html_baseurl = documentation
     config.html_theme_options["repository_url"] = repository
     config.html_theme_options["repository_branch"] = os.environ.get("BOOK_REF", "main")
+    if _hiding():
+        config.html_theme_options |= {"use_repository_button": False, "use_issues_button": False, "launch_buttons": {}}
 
 
 def _without_thebe(app, pagename, templatename, context, doctree):
@@ -139,6 +161,8 @@ def setup(app):
     app.add_role("chapter", ChapterRole())
     app.add_directive("chapter-map", ChapterMap)
     app.connect("config-inited", _configure)
+    app.connect("source-read", _hide_solutions)
+    app.connect("build-finished", _hide_in_downloads)
     app.connect("doctree-read", _unlink_planned)
     app.connect("doctree-read", _keep_tags)
     app.connect("html-page-context", _bibliography_roles, priority=900)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntk_helpers.finite.pinn.system import PDESystem, _check_system
+from ntk_helpers.finite.pinn.system import PDESystem, check_system
 from ntk_helpers.finite.tangents import tangent_kernel
 
 __all__ = ["BlockKernel", "pde_kernel"]
@@ -99,7 +99,7 @@ def pde_kernel(
         >>> kernel["residual", "initial"].shape, kernel.matrix().shape
         ((16, 8), (32, 32))
     """
-    _check_system(system)
+    check_system(system)
     wanted = tuple(system.names if names is None else names)
     if not wanted or any(name not in system.names for name in wanted) or len(set(wanted)) != len(wanted):
         raise ValueError(f"names must be some of the blocks {', '.join(system.names)}, got {wanted}")

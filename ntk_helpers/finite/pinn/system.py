@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ntk_helpers import _checks
 from ntk_helpers._derivatives import check_variables
 from ntk_helpers.finite.pinn.residual import Equation, Residual, pde_residual
 
-__all__ = ["PDESystem", "Rows", "pde_jacobian", "pde_linearize"]
+__all__ = ["PDESystem", "Rows", "check_system"]
 
 Network = Callable[[Any, Array], Array]
 
@@ -131,91 +129,7 @@ class PDESystem:
         return weights or {}
 
 
-def pde_linearize(
-    system: PDESystem, u: Network, params: Any
-) -> tuple[Float[Array, " rows"], Float[Array, "rows params"]]:
-    r"""The residuals of all rows and their Jacobian by all parameters, from one pass.
-
-    The Jacobian is the gradient of the residual at one point, vectorized over points. That is far cheaper than reverse
-    mode on the vector of residuals, which would run over all points once for each row. For the kernel itself
-    ``nh.pde_kernel`` needs neither time nor memory for a matrix of this size.
-
-    Args:
-        system: the rows.
-        u: u(params, x), as in ``nh.pde_residual``.
-        params: pytree of floating-point parameters.
-
-    Returns:
-        The residuals in the order of ``system.vector``, and the Jacobian, ``(rows, parameters)``, its columns in the
-        order of ``jax.flatten_util.ravel_pytree(params)``.
-
-    Raises:
-        TypeError: if ``system`` is no ``PDESystem``.
-        ValueError: if the targets of a block have another shape than its equation gives.
-
-    Example:
-        >>> import jax, ntk_helpers as nh
-        >>> net = nh.fcn(d_in=2, width=8, depth=1, activation="tanh", sigma_b=0.5)
-        >>> system = nh.pde_problem("heat").system(residual=16, initial=8, boundary=4)
-        >>> residuals, jacobian = nh.pde_linearize(system, net.apply, net.init(key=jax.random.key(0)))
-        >>> residuals.shape, jacobian.shape
-        ((32,), (32, 33))
-    """
-    _check_system(system)
-    flat, unflatten = ravel_pytree(params)
-    residuals: dict[str, Array] = {}
-    jacobians: dict[str, Array] = {}
-    operators = system.operators(u)
-    # Blocks of one equation, such as u at the start and on the sides, go through one program, which halves compiling.
-    for together in _by_equation(system.rows):
-        operator = operators[together[0].name]
-
-        def at_point(point: Array, operator: Residual = operator) -> tuple[Array, Array]:
-            value, pull = jax.vjp(lambda flat: operator(unflatten(flat), point[None])[0], flat)
-            # With one row a point this is plain reverse mode; with R rows a point, R passes.
-            basis = jnp.eye(value.size, dtype=value.dtype).reshape(value.size, *value.shape)
-            return value, jax.vmap(pull)(basis)[0]
-
-        values, jacobian = jax.vmap(at_point)(jnp.concatenate([rows.points for rows in together]))
-        ends = np.cumsum([len(rows.points) for rows in together])[:-1]
-        for rows, value, part in zip(together, jnp.split(values, ends), jnp.split(jacobian, ends), strict=True):
-            residuals[rows.name] = (value - rows.aligned(value.shape)).reshape(-1)
-            jacobians[rows.name] = part.reshape(-1, flat.size)
-    return tuple(jnp.concatenate([parts[name] for name in system.names]) for parts in (residuals, jacobians))
-
-
-def _by_equation(blocks: tuple[Rows, ...]) -> list[list[Rows]]:
-    groups: dict[int, list[Rows]] = {}
-    for rows in blocks:
-        groups.setdefault(id(rows.equation), []).append(rows)
-    return list(groups.values())
-
-
-def pde_jacobian(system: PDESystem, u: Network, params: Any) -> Float[Array, "rows params"]:
-    r"""The Jacobian of all rows by all parameters: the second part of ``nh.pde_linearize``.
-
-    Args:
-        system: the rows.
-        u: u(params, x), as in ``nh.pde_residual``.
-        params: pytree of floating-point parameters.
-
-    Returns:
-        An array of shape ``(rows, parameters)``.
-
-    Raises:
-        TypeError: if ``system`` is no ``PDESystem``.
-
-    Example:
-        >>> import jax, ntk_helpers as nh
-        >>> net = nh.fcn(d_in=2, width=8, depth=1, activation="tanh", sigma_b=0.5)
-        >>> system = nh.pde_problem("heat").system(residual=16, initial=8, boundary=4)
-        >>> nh.pde_jacobian(system, net.apply, net.init(key=jax.random.key(0))).shape
-        (32, 33)
-    """
-    return pde_linearize(system, u, params)[1]
-
-
-def _check_system(system: Any) -> Sequence[Rows]:
+def check_system(system: Any) -> None:
+    """Raise unless this is a system of rows."""
     if not isinstance(system, PDESystem):
         raise TypeError(f"system must be a PDESystem, got {type(system).__name__}")
-    return system.rows

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from ntk_helpers import _checks
+from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.finite.tangents.blocks import Mode
 from ntk_helpers.finite.tangents.classical import jacobian_kernel, ntkvp_kernel
 from ntk_helpers.finite.tangents.coupling import check_coupling
@@ -31,8 +32,6 @@ Function = Callable[[Any, Any], Any]
 # "auto" leaves the structured method only for one that is estimated to need less than this share of its work:
 # column by column is the better way for a thousand outputs, and estimates are rough.
 SWITCH_SHARE = 0.3
-# A progress bar appears when a run in blocks has taken this many seconds.
-PROGRESS_AFTER = 5.0
 
 
 def _compute(models: Model2, mode: Mode, method: str, leaves: list[Any], x1: list[Any], x2: list[Any] | None) -> Any:

@@ -130,13 +130,12 @@ def output_of(model: Model, leaves: Sequence[Any], x_leaves: Sequence[Any], name
     key = (model.params_def, model.x_def, model.static, model.arrays, arrays, jax.config.jax_enable_x64)
     try:
         known = _OUTPUTS.setdefault(model.function, {})
-        if key in known:
-            return known[key]
+        found = known.get(key)
     except TypeError:  # not hashable, or it cannot be referred to weakly: look each time
-        known = {}
-        key = ()
-    known[key] = _output_of(model, leaves, x_leaves, name)
-    return known[key]
+        return _output_of(model, leaves, x_leaves, name)
+    if found is None:
+        found = known[key] = _output_of(model, leaves, x_leaves, name)
+    return found
 
 
 def _output_of(model: Model, leaves: Sequence[Any], x_leaves: Sequence[Any], name: str) -> Any:

@@ -216,7 +216,7 @@ def _times(call: Call) -> Result:
     if call.number[other] is not None:
         return views.scale(call.view, call.number[other])
     if not call.varies[other]:
-        return "it is multiplied entry by entry by something that is not one number"
+        return views.weigh(call.view)
     return Direct("multiplies activations entry by entry")
 
 
@@ -228,7 +228,7 @@ def _div(call: Call) -> Result:
     if call.position == 0 and call.number[1] is not None:
         return views.scale(call.view, ("inverse", call.number[1]))
     if not call.varies[1]:
-        return "it is divided entry by entry by something that is not one number"
+        return views.weigh(call.view)
     return Direct("is divided by activations entry by entry")
 
 

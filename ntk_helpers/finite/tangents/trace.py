@@ -254,7 +254,9 @@ def _apply(
         direct.setdefault(view.leaf, answer.why)
         result.added.setdefault(view.leaf, []).append(_summand(op, call, view, path))
     elif isinstance(answer, Product):
-        if call.tangents[answer.operand]:
+        if view.uneven:
+            reasons.setdefault(view.leaf, f"it is multiplied entry by entry by an array before '{op.name}'")
+        elif call.tangents[answer.operand]:
             reasons.setdefault(view.leaf, f"both operands of '{op.name}' depend on parameters")
         else:
             result.uses.append(Use(view.leaf, path, op, answer.view or view, answer, op))
@@ -268,7 +270,7 @@ def _summand(op: Op, call: Call, view: View, path: tuple[Op, ...]) -> Use | None
     """A sum with a parameter, entry for entry, as a use whose operand is the number one."""
     if path or op.name not in ("add", "add_any") or call.out_shapes[0] != view.shape:
         return None
-    if any(digit.stride == 0 for axis in view.axes for digit in axis):
+    if view.uneven or any(digit.stride == 0 for axis in view.axes for digit in axis):
         return None
     ones = Product(operand=None, operand_axes=(), result_axes=tuple((i,) for i in range(len(view.shape))), sizes={})
     return Use(view.leaf, path, op, view, ones, op)

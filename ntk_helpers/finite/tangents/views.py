@@ -12,7 +12,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Digit", "View", "broadcast", "join", "reshape", "reverse", "scale", "slice_axis", "transpose", "view_of"]
+__all__ = [
+    "Digit",
+    "View",
+    "broadcast",
+    "join",
+    "reshape",
+    "reverse",
+    "scale",
+    "slice_axis",
+    "transpose",
+    "view_of",
+    "weigh",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +55,8 @@ class View:
         scans: for each ``scan`` around the operation, from the outside: the digits it runs through, or None if the
             parameter is the same in every step.
         outer_scales: the scales found outside each of those scans.
+        uneven: whether it was also multiplied entry by entry with other numbers. Then it has no structure, but its
+            gradient may still be read off the backward pass.
     """
 
     leaf: int
@@ -51,6 +65,7 @@ class View:
     scales: tuple[Any, ...] = ()
     scans: tuple[Axis | None, ...] = ()
     outer_scales: tuple[tuple[Any, ...], ...] = ()
+    uneven: bool = False
 
 
 def view_of(leaf: int, shape: Sequence[int]) -> View:
@@ -90,6 +105,11 @@ def broadcast(view: View, shape: Sequence[int], dimensions: Sequence[int]) -> Vi
 def scale(view: View, *factors: Any) -> View:
     """The view times numbers."""
     return dataclasses.replace(view, scales=(*view.scales, *factors))
+
+
+def weigh(view: View) -> View:
+    """The view times an array of numbers, entry by entry."""
+    return dataclasses.replace(view, uneven=True)
 
 
 def slice_axis(view: View, dim: int, start: int, size: int) -> View | None:

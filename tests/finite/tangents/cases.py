@@ -683,6 +683,29 @@ def masked_weight(d):
     return lambda p, x: jnp.tanh(x @ (p[0] * mask)) @ p[1], (d(2, 3), d(3, 2)), d(N, 2)
 
 
+@case(direct=("['scale']", "['shift']"))  # batch norm in evaluation mode: fixed numbers multiply the scale first
+def fixed_statistics(d):
+    mean, var, gain = d(5), 0.5 + d(5) ** 2, d(5)
+
+    def f(p, x):
+        z = x @ p["w"]
+        z = (z - mean) * (p["scale"] / jnp.sqrt(var) * gain) + p["shift"]
+        return jnp.tanh(z) @ p["v"]
+
+    return f, {"w": d(3, 5), "scale": d(5), "shift": d(5), "v": d(5, 2)}, d(N, 3)
+
+
+@case(direct=("[1]",))  # a positive scale, exp of the parameter
+def log_scale(d):
+    return lambda p, x: jnp.tanh(x @ p[0] * jnp.exp(p[1])) @ p[2], (d(3, 5), d(5), d(5, 2)), d(N, 3)
+
+
+@case(jacobian=("[1]",), direct=())  # weighed entry by entry, then added and used in a product as well
+def weighed_and_multiplied(d):
+    weights = d(3)
+    return lambda p, x: jnp.tanh(x @ p[0] + weights * p[1]) @ p[2] + p[1] @ p[2], (d(3, 3), d(3), d(3, 2)), d(N, 3)
+
+
 @case(jacobian=("[0]",))  # squared entries are no view of the parameter
 def squared_weight(d):
     return lambda p, x: jnp.tanh(x @ p[0] ** 2) @ p[1], (d(3, 5), d(5, 2)), d(N, 3)

@@ -20,10 +20,6 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f'{error}; these tests need Flax: pip install -e ".[libraries]"') from error
 
-# Batch norm in evaluation mode multiplies its scale first with a vector of fixed numbers, 1/sqrt(var + eps), and the
-# activations afterwards: the engine does not follow that, and computes the few columns of its Jacobian.
-FALLS_BACK = "jacobian"
-
 
 class Linen(linen.Module):
     @linen.compact
@@ -48,8 +44,7 @@ def test_linen(x64):
     for layer in ("Conv_0", "Dense_0", "Dense_1"):
         ways |= {f"['{layer}']['kernel']": "structured", f"['{layer}']['bias']": "direct"}
     for layer in ("GroupNorm_0", "LayerNorm_0", "BatchNorm_0"):
-        scale = FALLS_BACK if layer == "BatchNorm_0" else "direct"
-        ways |= {f"['{layer}']['scale']": scale, f"['{layer}']['bias']": "direct"}
+        ways |= {f"['{layer}']['scale']": "direct", f"['{layer}']['bias']": "direct"}
     check(lambda params, x: model.apply({"params": params, "batch_stats": statistics}, x), variables["params"], x, ways)
 
 
@@ -74,8 +69,7 @@ def test_nnx(x64):
     for layer in ("conv", "dense", "readout"):
         ways |= {f"['{layer}']['kernel'].value": "structured", f"['{layer}']['bias'].value": "direct"}
     for layer in ("batch_norm", "layer_norm"):
-        scale = FALLS_BACK if layer == "batch_norm" else "direct"
-        ways |= {f"['{layer}']['scale'].value": scale, f"['{layer}']['bias'].value": "direct"}
+        ways |= {f"['{layer}']['scale'].value": "direct", f"['{layer}']['bias'].value": "direct"}
     check(lambda params, x: nnx.merge(graphdef, params, rest)(x), params, jnp.asarray(IMAGES), ways)
 
 
