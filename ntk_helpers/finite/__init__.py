@@ -1,6 +1,7 @@
 """What networks of finite width do: networks, initialization, sampling, tangent kernels, physics-informed rows."""
 
 from ntk_helpers.finite.deep_sampling import DeepDraws, sample_deep_law
+from ntk_helpers.finite.hierarchy import TangentHierarchy, tangent_hierarchy
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
 from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored, resnet
 from ntk_helpers.finite.ntk_sampling import NTKLayers, sample_ntk_law
@@ -42,6 +43,7 @@ __all__ = [
     "PointResidual",
     "Residual",
     "Rows",
+    "TangentHierarchy",
     "cnn",
     "delta_orthogonal",
     "empirical_ntk",
@@ -66,5 +68,6 @@ __all__ = [
     "sample_ntk_law",
     "sample_outputs",
     "sample_size_biased_relu_ntk",
+    "tangent_hierarchy",
     "tangent_kernel",
 ]

@@ -5,7 +5,9 @@
 
 from ntk_helpers.predict.ensembles import EnsembleMoments, ensemble_descent, ensemble_flow, sample_gp
 from ntk_helpers.predict.flow import cross_entropy_flow, gradient_descent, gradient_flow
+from ntk_helpers.predict.hierarchy import HierarchyDiverged, hierarchy_flow, hierarchy_integrals, hierarchy_kernel
 from ntk_helpers.predict.losses import critical_learning_rate, loss_factor, squared_loss
+from ntk_helpers.predict.parameter_flow import ParameterFlow, parameter_flow
 from ntk_helpers.predict.regression import GPPosterior, Prediction, gp_posterior, kernel_ridge
 from ntk_helpers.predict.risk import RiskCurve, flow_risk, ridge_risk
 from ntk_helpers.predict.solves import KernelSpectrum, PSDSolution, kernel_spectrum, solve_psd
@@ -13,8 +15,10 @@ from ntk_helpers.predict.solves import KernelSpectrum, PSDSolution, kernel_spect
 __all__ = [
     "EnsembleMoments",
     "GPPosterior",
+    "HierarchyDiverged",
     "KernelSpectrum",
     "PSDSolution",
+    "ParameterFlow",
     "Prediction",
     "RiskCurve",
     "critical_learning_rate",
@@ -25,9 +29,13 @@ __all__ = [
     "gp_posterior",
     "gradient_descent",
     "gradient_flow",
+    "hierarchy_flow",
+    "hierarchy_integrals",
+    "hierarchy_kernel",
     "kernel_ridge",
     "kernel_spectrum",
     "loss_factor",
+    "parameter_flow",
     "ridge_risk",
     "sample_gp",
     "solve_psd",
