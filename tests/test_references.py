@@ -96,7 +96,7 @@ def test_pages_are_ranges_in_order(entries):
     wrong = []
     for key, entry in entries.items():
         pages = _field(entry, "pages")
-        ends = pages.split("--")
+        ends = [end.removeprefix("E") for end in pages.split("--")]  # some journals number electronic pages E1, E2
         if pages and not (
             all(end.isdigit() for end in ends) and [int(e) for e in ends] == sorted(int(e) for e in ends)
         ):
