@@ -36,7 +36,7 @@ def _moved(value: np.ndarray, seed: int) -> np.ndarray:
     if not jnp.issubdtype(value.dtype, jnp.floating):
         return value
     noise = np.random.default_rng(3000 + seed).standard_normal(value.shape)
-    return (value * (1 + 0.05 * noise)).astype(value.dtype)
+    return np.asarray(value * (1 + 0.05 * noise), value.dtype)
 
 
 def _two_rows(x: np.ndarray, second: np.ndarray) -> np.ndarray:
