@@ -6,6 +6,7 @@ the build instead of slipping through.
 """
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -51,6 +52,17 @@ def stripped(notebook: dict[str, Any], name: str = "notebook") -> dict[str, Any]
         if source.strip():
             cells.append({**cell, "source": source})
     return {**notebook, "cells": cells}
+
+
+def hiding() -> bool:
+    """Whether the site that is being built goes to students."""
+    return os.environ.get(SWITCH) == "hide"
+
+
+def as_built(path: Path) -> dict[str, Any]:
+    """A chapter as its page has it."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return stripped(notebook, path.name) if hiding() else notebook
 
 
 def strip_json(content: str, name: str = "notebook") -> str:

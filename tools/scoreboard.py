@@ -92,6 +92,7 @@ def render() -> str:
     every = [row for found in chapters.values() for row in found]
     count = {verdict: sum(row["verdict"] == verdict for row in every) for verdict in WORDS}
     lines = [
+        *("---", "html_theme.sidebar_secondary.remove: true", "---", ""),
         "# Scoreboard",
         "",
         "% Written by tools/scoreboard.py from book/claims, the executed notebooks and book/results; edit those.",

@@ -124,3 +124,20 @@ def test_data_of_figures_is_linked_where_it_is_stored(tmp_path, monkeypatch):
     assert (tmp_path / "_data" / "05-figure-1.csv").read_text() == "x,y\n1,2\n"
     with pytest.raises(ValueError, match="2 figures in the notebook, 1 on its page"):
         figure_data.add_links(App, "notebooks/05_topic", "page.html", {"body": figure}, None)
+
+
+def test_a_long_signature_is_no_list_of_definitions():
+    parameter = '<dd><em class="sig-param"><span class="n">x</span></em>,</dd>\n'
+    html = f'<dl class="py"><dt>f(<dl>\n{parameter * 2}</dl>\n)</dt><dd><dl><dt>a</dt><dd>b</dd></dl></dd></dl>'
+    plain = api_reference.plain_parameters(html)
+    assert plain.count("<dd>") == 2
+    assert plain.count('<span class="ntk-parameter"><em class="sig-param">') == 2
+    assert "<dl><dt>a</dt><dd>b</dd></dl>" in plain
+
+
+def test_a_page_for_students_has_no_way_to_the_solutions(monkeypatch):
+    for switch, count in (("", 1), ("hide", 0)):
+        monkeypatch.setenv(page_tools.hide_solutions.SWITCH, switch)
+        line = page_tools._tools(None, "notebooks/05_topic", "https://github.com/some/where", "main")
+        assert line.count("colab.research.google.com") == count
+        assert "Download notebook" in line

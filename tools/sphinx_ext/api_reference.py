@@ -154,10 +154,22 @@ def formulas(app, what, name, obj, options, lines):
     lines[:] = [re.sub(r"\$([^$]+)\$", r":math:`\1`", line) for line in lines]
 
 
+def plain_parameters(html: str) -> str:
+    """Lay out the lines of a long signature as plain blocks: Sphinx makes them a list of definitions without terms."""
+
+    def block(match):
+        lines = match[1].replace("<dd>", '<span class="ntk-parameter">').replace("</dd>", "</span>")
+        return f"<span>{lines}</span>"
+
+    return re.sub(r'<dl>\s*((?:<dd><(?:em|span) class="sig-param.*?</dd>\s*)+)</dl>', block, html, flags=re.S)
+
+
 def finish(app, pagename, templatename, context, doctree):
     """Link the names in the pages that people write; a page of the reference doesn't link its own examples."""
     if doctree is not None and re.match(r"(notebooks|book)/", pagename) and not pagename.startswith("book/api"):
         context["body"] = link_names(context["body"], pagename)
+    if pagename.startswith("book/api/"):
+        context["body"] = plain_parameters(context["body"])
 
 
 def setup(app):

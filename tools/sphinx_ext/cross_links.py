@@ -6,10 +6,10 @@
 """
 
 import functools
-import json
 import re
 
 import book_map
+import hide_solutions
 from docutils import nodes
 from sphinx.util.docutils import SphinxRole
 
@@ -47,8 +47,7 @@ def claim_anchor(name: str) -> str:
 @functools.lru_cache
 def places(slug: str) -> frozenset[str]:
     """The anchors that a chapter's page will have: of its figures, labelled formulas and theorem."""
-    path = book_map.ROOT / "notebooks" / f"{slug}.ipynb"
-    notebook = json.loads(path.read_text(encoding="utf-8"))
+    notebook = hide_solutions.as_built(book_map.ROOT / "notebooks" / f"{slug}.ipynb")
     found = set()
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":

@@ -5,10 +5,10 @@ each becomes a file of its own, _data/05-figure-2.csv. A chapter that was execut
 figures get no link until it is executed again.
 """
 
-import json
 import re
 
 import book_map
+import hide_solutions
 
 FIGURE = '<figure class="ntk-figure'
 
@@ -29,7 +29,7 @@ def add_links(app, pagename, templatename, context, doctree):
     path = book_map.ROOT / f"{pagename}.ipynb"
     if not re.fullmatch(r"notebooks/\d\d_\w+", pagename) or not path.is_file():
         return
-    tables = stored(json.loads(path.read_text(encoding="utf-8")))
+    tables = stored(hide_solutions.as_built(path))
     head, *figures = context["body"].split(FIGURE)
     if len(figures) != len(tables):
         raise ValueError(f"{pagename}: {len(tables)} figures in the notebook, {len(figures)} on its page")

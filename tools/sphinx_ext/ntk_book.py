@@ -118,19 +118,15 @@ def _number_before_figures(collector, env, original=TocTreeCollector.assign_figu
     return original(collector, env)
 
 
-def _hiding():
-    return os.environ.get(hide_solutions.SWITCH) == "hide"
-
-
 def _hide_solutions(app, docname, source):
     """Take the solutions out of what Sphinx reads."""
-    if _hiding() and app.env.doc2path(docname).endswith(".ipynb"):
+    if hide_solutions.hiding() and app.env.doc2path(docname).endswith(".ipynb"):
         source[0] = hide_solutions.strip_json(source[0], docname)
 
 
 def _hide_in_downloads(app, error):
     """The same for the copies of the notebooks that the pages offer for download."""
-    if _hiding() and error is None:
+    if hide_solutions.hiding() and error is None:
         for path in Path(app.outdir).rglob("*.ipynb"):
             path.write_text(hide_solutions.strip_json(path.read_text(encoding="utf-8"), path.name), encoding="utf-8")
 
@@ -141,7 +137,7 @@ def _configure(app, config):
     config.html_baseurl = documentation
     config.html_theme_options["repository_url"] = repository
     config.html_theme_options["repository_branch"] = os.environ.get("BOOK_REF", "main")
-    if _hiding():
+    if hide_solutions.hiding():
         config.html_theme_options |= {"use_repository_button": False, "use_issues_button": False, "launch_buttons": {}}
 
 

@@ -9,6 +9,7 @@ import re
 from html import escape
 
 import book_map
+import hide_solutions
 
 SCRIPTS = ("zoom.js", "preview.js", "filter.js", "printing.js")
 CHAPTER = re.compile(r"notebooks/((\d\d)_\w+)")
@@ -43,7 +44,8 @@ def _tools(app, pagename, repository, ref) -> str:
     if CHAPTER.fullmatch(pagename):
         colab = repository.replace("https://github.com/", "https://colab.research.google.com/github/")
         up = "../" * pagename.count("/")
-        links.append(f'<a href="{escape(colab)}/blob/{escape(ref)}/{pagename}.ipynb">Open in Colab</a>')
+        if not hide_solutions.hiding():  # Colab opens the notebook of the repository, with its solutions
+            links.append(f'<a href="{escape(colab)}/blob/{escape(ref)}/{pagename}.ipynb">Open in Colab</a>')
         links.append(f'<a href="{up}_sources/{pagename}.ipynb" download>Download notebook</a>')
     links.append('<a href="#cite-this-page">Cite this page</a>')
     items = "".join(f"<li>{link}</li>" for link in links)
