@@ -80,7 +80,7 @@ def parameter_flow(
         >>> import jax, jax.numpy as jnp, ntk_helpers as nh
         >>> flow = nh.parameter_flow(lambda w, x: x @ w, jnp.zeros(1), jnp.ones((1, 1)), jnp.ones(1), times=[0.0, 1.0])
         >>> flow.train.round(4).ravel().tolist()  # 1 - exp(-t)
-        [0.0, 0.6320999860763550]
+        [0.0, 0.632099986076355]
     """
     path, single = as_path(times, "times")
     if single or (np.diff(path) <= 0).any():
