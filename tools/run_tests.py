@@ -123,14 +123,14 @@ def all_jobs() -> list[Job]:
             ],
         ),
         Job("oldest-env", [tool("oldest_jax", "--make")]),
+        Job("book", [tool("build_book", "--strict")]),
+        Job("browser", [[*PYTEST, "tests/book"]], "book"),
         # One chapter with neural-tangents and one without; the weekly workflow runs all of them.
         Job("colab", [tool("colab_run", "01", "05")]),
         *notebook_jobs(),
         *unit_jobs(),
         *assignment_jobs(),
         Job("oldest-jax", [tool("oldest_jax")], "oldest-env", quick=True),
-        Job("book", [tool("build_book", "--strict")]),
-        Job("browser", [[*PYTEST, "tests/book"]], "book"),
         Job("doctest", [[*PYTEST, "--doctest-modules", "ntk_helpers"]], quick=True),
     ]
 

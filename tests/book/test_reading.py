@@ -1,6 +1,7 @@
 """What a reader does beyond looking at one page: search, open files without a server, follow links, fetch notebooks."""
 
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -68,11 +69,11 @@ def read(path: Path) -> _Anchors:
 
 def broken_links(root: Path, names: list[str]) -> list[str]:
     """Return the links within a folder of pages that lead nowhere."""
-    known: dict[Path, _Anchors] = {}
+    anchors = cache(read)
     faults = []
     for name in names:
         page = root / name
-        for target in known.setdefault(page, read(page)).targets:
+        for target in anchors(page).targets:
             parts = urlsplit(target)
             if parts.scheme or parts.netloc:
                 continue
@@ -80,7 +81,7 @@ def broken_links(root: Path, names: list[str]) -> list[str]:
             if not file.is_file():
                 faults.append(f"{name}: {target} leads to no file")
                 continue
-            places = known.setdefault(file, read(file)).places if file.suffix == ".html" else set()
+            places = anchors(file).places if file.suffix == ".html" else set()
             if parts.fragment and unquote(parts.fragment) not in places:
                 faults.append(f"{name}: {target} leads to no place on that page")
     return faults
