@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from ntk_helpers import _checks
 from ntk_helpers.predict.large.tiles import Kernel, as_mesh, check_kernel
 
-__all__ = ["RidgePlan", "plan_ridge"]
+__all__ = ["RidgePlan", "memory_limits", "plan_ridge"]
 
 # Of the free memory, what a plan may use; the rest is for the allocator's gaps and for other programs.
 _SHARE = 0.8
@@ -71,12 +71,6 @@ def free_host_bytes() -> int:
     raise ValueError("this system does not say how much memory it has; give host_memory=, in bytes")
 
 
-def _limit(given: Any, name: str, free: Any) -> int:
-    if given is not None:
-        return int(_checks.check_positive_int(given, name))
-    return int(_SHARE * free())
-
-
 def _free_device_bytes(mesh: Mesh) -> int:
     """Free memory of the fullest device of this process; CPU devices share that of the host."""
     mine = [device for device in mesh.devices.flat if device.process_index == jax.process_index()]
@@ -86,6 +80,18 @@ def _free_device_bytes(mesh: Mesh) -> int:
     if all(s and "bytes_limit" in s for s in stats):
         return min(s["bytes_limit"] - s.get("bytes_in_use", 0) for s in stats)
     return free_host_bytes() // len(mine)
+
+
+def memory_limits(mesh: Mesh, device_memory: Any, host_memory: Any) -> tuple[int, int]:
+    """Bytes that may be used on each device of this process and on its host."""
+
+    def limit(given: Any, name: str, free: Any) -> int:
+        return int(_SHARE * free()) if given is None else _checks.check_positive_int(given, name)
+
+    return (
+        limit(device_memory, "device_memory", lambda: _free_device_bytes(mesh)),
+        limit(host_memory, "host_memory", free_host_bytes),
+    )
 
 
 def tile_bytes(kernel: Kernel, shape: tuple[int, ...], dtype: Any, block: int) -> int:
@@ -153,8 +159,7 @@ def plan_ridge(
     mesh = as_mesh(mesh)
     dtype = np.dtype(jax.dtypes.canonicalize_dtype(dtype))
     out = check_kernel(kernel, shape, dtype)
-    device_limit = _limit(device_memory, "device_memory", lambda: _free_device_bytes(mesh))
-    host_limit = _limit(host_memory, "host_memory", free_host_bytes)
+    device_limit, host_limit = memory_limits(mesh, device_memory, host_memory)
     points = n * math.prod(shape) * dtype.itemsize
     # on a device: points, right-hand sides, the sum, and the copy that is exchanged
     fixed = points + 3 * n * c * out.itemsize

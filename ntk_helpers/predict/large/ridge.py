@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 import scipy.linalg
 from jax.sharding import Mesh
@@ -14,11 +15,11 @@ from jaxtyping import Array, Float
 from ntk_helpers import _checks
 from ntk_helpers.predict.large.cg import NotConverged, conjugate_gradients
 from ntk_helpers.predict.large.gram import columns, fill, large_gram
-from ntk_helpers.predict.large.plan import RidgePlan, plan_ridge
+from ntk_helpers.predict.large.plan import RidgePlan, memory_limits, plan_ridge
 from ntk_helpers.predict.large.preconditioner import Features, Woodbury, feature_matrix
 from ntk_helpers.predict.large.store import Store, digest, kernel_probe
 from ntk_helpers.predict.large.tiles import Kernel, Tiles, as_mesh, host_points
-from ntk_helpers.predict.large.together import agree, is_leader, leader_does
+from ntk_helpers.predict.large.together import agree, from_all, is_leader, leader_does
 
 __all__ = ["LargeRidge", "large_ridge"]
 
@@ -124,6 +125,14 @@ def large_ridge(
     if features is not None:
         probes["features"] = feature_matrix(features, x[:8], 8)
         width = probes["features"].shape[1]
+    limits = device_memory, host_memory
+    if jax.process_count() > 1:
+        mine = np.array(memory_limits(mesh, *limits)).tobytes()
+        told = from_all(mine + f"{digest(x)}{digest(y)}{ridge:.17e}{tolerance:.17e}{max_iterations:09d}".encode())
+        if len({entry[len(mine) :] for entry in told}) > 1:
+            raise ValueError("x, y, ridge, tolerance or max_iterations differ between processes; all must be the same")
+        least = np.min([np.frombuffer(entry[: len(mine)], np.int64) for entry in told], axis=0)
+        limits = int(least[0]), int(least[1])
     plan = plan_ridge(
         kernel,
         len(x),
@@ -134,8 +143,8 @@ def large_ridge(
         method=method,
         block=block,
         mesh=mesh,
-        device_memory=device_memory,
-        host_memory=host_memory,
+        device_memory=limits[0],
+        host_memory=limits[1],
     )
     tiles = Tiles(kernel, x, None, block=plan.block, mesh=mesh)
     if plan.method == "cholesky":

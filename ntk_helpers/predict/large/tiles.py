@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ntk_helpers import _checks
 from ntk_helpers.predict._runs import compiled
+from ntk_helpers.predict.large.together import agree
 
 __all__ = ["Kernel", "Tiles", "as_mesh", "check_kernel", "host_points", "same_points"]
 
@@ -190,6 +191,7 @@ class Tiles:
                 part = np.asarray(run(self._x1, self._x2, placed, dealt, np.int32(first), start, stop))
                 seconds = time.monotonic() - begin
                 chunk = max(1, int((stop - start) * min(8.0, CHUNK_SECONDS / max(seconds, 1e-4))))
+                chunk = int(agree({"chunk": np.array(chunk)})["chunk"])  # all processes take the same steps
                 part = part.reshape(-1, v.shape[1])[: self.rows].astype(np.float64)
                 if not np.isfinite(part).all():
                     raise ValueError(

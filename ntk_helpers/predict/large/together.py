@@ -1,4 +1,7 @@
-"""Several processes that go the same way: process 0 decides, the others follow."""
+"""Several processes that go the same way: process 0 decides, the others follow.
+
+Arrays travel as bytes, because JAX may have float64 switched off.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-__all__ = ["agree", "is_leader", "leader_does"]
+__all__ = ["agree", "from_all", "is_leader", "leader_does"]
 
 
 def is_leader() -> bool:
@@ -18,15 +21,24 @@ def is_leader() -> bool:
 
 
 def agree(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of process 0, on every process. They travel as bytes, because JAX may have float64 switched off."""
+    """The arrays of process 0, on every process; all processes give arrays of the same shapes."""
     if jax.process_count() == 1:
         return values
-    raw = {k: np.frombuffer(np.ascontiguousarray(v).tobytes(), np.uint8) for k, v in values.items()}
-    got = multihost_utils.broadcast_one_to_all(raw)
-    return {
-        k: np.frombuffer(np.asarray(got[k]).astype(np.uint8).tobytes(), v.dtype).reshape(v.shape).copy()
-        for k, v in values.items()
-    }
+    raw = b"".join(np.ascontiguousarray(v).tobytes() for v in values.values())
+    got = np.asarray(multihost_utils.broadcast_one_to_all(np.frombuffer(raw, np.uint8))).astype(np.uint8).tobytes()
+    result, start = {}, 0
+    for name, v in values.items():
+        v = np.asarray(v)
+        result[name] = np.frombuffer(got, v.dtype, v.size, start).reshape(v.shape).copy()
+        start += v.nbytes
+    return result
+
+
+def from_all(value: bytes) -> list[bytes]:
+    """What every process gave, in the order of the processes; all of one length."""
+    if jax.process_count() == 1:
+        return [value]
+    return [bytes(row.astype(np.uint8)) for row in multihost_utils.process_allgather(np.frombuffer(value, np.uint8))]
 
 
 def leader_does(action: Callable[[], Any], what: str) -> Any:
@@ -37,6 +49,6 @@ def leader_does(action: Callable[[], Any], what: str) -> Any:
             result = action()
         except Exception as caught:  # it is raised again below, once the others know
             error = caught
-    if not agree({"ok": np.array([error is None], np.uint8)})["ok"][0]:
+    if not agree({"ok": np.array([error is None])})["ok"][0]:
         raise error if error is not None else RuntimeError(f"process 0 could not {what}; its message says why")
     return result
