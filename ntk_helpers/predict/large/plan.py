@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ntk_helpers import _checks
+from ntk_helpers.predict._runs import compiled
 from ntk_helpers.predict.large.tiles import Kernel, as_mesh, check_kernel
 
 __all__ = ["RidgePlan", "memory_limits", "plan_ridge"]
@@ -94,14 +95,18 @@ def memory_limits(mesh: Mesh, device_memory: Any, host_memory: Any) -> tuple[int
     )
 
 
-def tile_bytes(kernel: Kernel, shape: tuple[int, ...], dtype: Any, block: int) -> int:
-    """Bytes of one tile and of what its computation needs, as the compiler tells them."""
+def _tile_bytes(kernel: Kernel, shape: tuple[int, ...], dtype: Any, block: int) -> int:
     x = jax.ShapeDtypeStruct((block, *shape), dtype)
     # Not one array twice: the tile above the diagonal is the larger case.
     found = jax.jit(lambda a, b: kernel(a, b)).lower(x, x).compile().memory_analysis()
     if found is None:
-        raise ValueError("the compiler does not tell the memory of the kernel on this device; give block=")
+        raise ValueError("the compiler does not tell the memory of the kernel on this device")
     return int(found.temp_size_in_bytes + found.output_size_in_bytes)
+
+
+def tile_bytes(kernel: Kernel, shape: tuple[int, ...], dtype: Any, block: int) -> int:
+    """Bytes of one tile and of what its computation needs, as the compiler tells them."""
+    return compiled(_tile_bytes, kernel, shape, dtype, block)
 
 
 def plan_ridge(
