@@ -12,12 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.predict.large.store import Store
 from ntk_helpers.predict.large.tiles import Tiles
-from ntk_helpers.predict.large.together import agree, is_leader, leader_does
+from ntk_helpers.predict.large.together import agree, is_leader, leader_does, tile_bar
 
 __all__ = ["NotConverged", "conjugate_gradients"]
 
@@ -149,9 +147,7 @@ def conjugate_gradients(
     state = leader_does(first, "start or continue the solve") or _start(b, tiles.block)
     length = int(agree({"length": np.array(len(state["history"]))})["length"])
     state = agree(_grown(state, length))
-    with tqdm(
-        initial=int(state["tiles"]), unit="tile", delay=PROGRESS_AFTER, leave=False, disable=not is_leader()
-    ) as bar:
+    with tile_bar(initial=int(state["tiles"])) as bar:
         try:
             while state["stage"] in (_MOVING, _CHECKING):
                 checking = state["stage"] == _CHECKING

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
-from tqdm import tqdm
 
 from ntk_helpers import _checks
-from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.predict.large.store import Store, digest, kernel_probe
 from ntk_helpers.predict.large.tiles import Kernel, Tiles, as_mesh, host_points, same_points
-from ntk_helpers.predict.large.together import agree, is_leader, leader_does
+from ntk_helpers.predict.large.together import agree, is_leader, leader_does, tile_bar
 from ntk_helpers.predict.solves import on_host
 
 __all__ = ["columns", "fill", "large_gram", "large_product"]
@@ -25,15 +23,7 @@ DEFAULT_BLOCK = 1024
 
 def fill(tiles: Tiles, matrix: np.ndarray, done: np.ndarray, after: Any = None) -> None:
     """Write the tiles that are not done into the matrix, both halves of a symmetric one; ``after()`` follows each."""
-    with tqdm(
-        total=tiles.total,
-        initial=int(done.sum()),
-        desc="kernel",
-        unit="tile",
-        delay=PROGRESS_AFTER,
-        leave=False,
-        disable=None if is_leader() else True,
-    ) as bar:
+    with tile_bar("kernel", total=tiles.total, initial=int(done.sum())) as bar:
         for numbers, contents in tiles.each(done):
             if is_leader():
                 for rows, columns, tile in contents:
@@ -167,9 +157,7 @@ def large_product(
     tiles = Tiles(kernel, x1, x2, block=block, mesh=as_mesh(mesh))
     v, single = columns(v, "v", tiles.columns)
     result = np.zeros((tiles.rows, v.shape[1]))
-    with tqdm(
-        total=tiles.total, desc="product", unit="tile", delay=PROGRESS_AFTER, leave=False, disable=not is_leader()
-    ) as bar:
+    with tile_bar("product", total=tiles.total) as bar:
         for done, result in tiles.passing(v):  # noqa: B007 - the last one is the whole
             bar.update(done - bar.n)
     return result[:, 0] if single else result

@@ -18,7 +18,7 @@ from ntk_helpers.predict.large.gram import columns, fill, large_gram
 from ntk_helpers.predict.large.plan import RidgePlan, memory_limits, plan_ridge
 from ntk_helpers.predict.large.preconditioner import Features, Woodbury, feature_matrix
 from ntk_helpers.predict.large.store import Store, digest, kernel_probe
-from ntk_helpers.predict.large.tiles import Kernel, Tiles, as_mesh, host_points
+from ntk_helpers.predict.large.tiles import Kernel, Tiles, as_mesh, check_kernel, host_points
 from ntk_helpers.predict.large.together import agree, from_all, is_leader, leader_does
 
 __all__ = ["LargeRidge", "large_ridge"]
@@ -98,8 +98,9 @@ def large_ridge(
 
     Raises:
         NotConverged: if the tolerance is not reached; with the residual, and what to change.
-        ValueError: if shapes do not fit, a number is out of range, something is not finite, the kernel is not symmetric
-            or not positive semi-definite, nothing fits in memory, or ``store`` holds another problem.
+        ValueError: if shapes do not fit, a number is out of range, the tolerance is below rounding, something is not
+            finite, the kernel is not symmetric or not positive semi-definite, nothing fits in memory, or ``store`` holds
+            another problem.
         TypeError: if an argument has the wrong type.
 
     Example:
@@ -120,6 +121,7 @@ def large_ridge(
     max_iterations = _checks.check_positive_int(max_iterations, "max_iterations")
     if features is not None and method == "cholesky":
         raise ValueError('features are a preconditioner of method="cg"; method="cholesky" has no use for them')
+    check_kernel(kernel, x.shape[1:], x.dtype)
     probes = {"kernel": kernel_probe(kernel, x)}
     width = 0
     if features is not None:
@@ -147,6 +149,11 @@ def large_ridge(
         host_memory=limits[1],
     )
     tiles = Tiles(kernel, x, None, block=plan.block, mesh=mesh)
+    if tolerance < np.finfo(tiles.dtype).eps:
+        raise ValueError(
+            f"tolerance = {tolerance:.3g} is below the rounding of {tiles.dtype}, {np.finfo(tiles.dtype).eps:.2g}; give "
+            "a larger one" + ("" if tiles.dtype == np.float64 else ", or x in float64 with JAX's x64 switched on")
+        )
     if plan.method == "cholesky":
         solution = _cholesky(kernel, tiles, x, y, ridge, tolerance, mesh, store, plan)
     else:

@@ -11,13 +11,22 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from tqdm import tqdm
 
-__all__ = ["agree", "from_all", "is_leader", "leader_does"]
+from ntk_helpers._progress import PROGRESS_AFTER
+
+__all__ = ["agree", "from_all", "is_leader", "leader_does", "tile_bar"]
 
 
 def is_leader() -> bool:
     """Whether this is the process that reads and writes files, shows progress, and decides."""
     return jax.process_index() == 0
+
+
+def tile_bar(what: str | None = None, **settings: Any) -> tqdm:
+    """A progress bar that counts tiles, on process 0."""
+    hidden = {} if is_leader() else {"disable": True}  # where it is not given, TQDM_DISABLE decides
+    return tqdm(desc=what, unit="tile", delay=PROGRESS_AFTER, leave=False, **settings, **hidden)
 
 
 def agree(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
