@@ -99,8 +99,8 @@ def large_ridge(
     Raises:
         NotConverged: if the tolerance is not reached; with the residual, and what to change.
         ValueError: if shapes do not fit, a number is out of range, the tolerance is below rounding, something is not
-            finite, the kernel is not symmetric or not positive semi-definite, nothing fits in memory, or ``store`` holds
-            another problem.
+            finite, the kernel is not symmetric or not positive semi-definite, nothing fits in memory, or ``store``
+            holds another problem.
         TypeError: if an argument has the wrong type.
 
     Example:
@@ -151,8 +151,8 @@ def large_ridge(
     tiles = Tiles(kernel, x, None, block=plan.block, mesh=mesh)
     if tolerance < np.finfo(tiles.dtype).eps:
         raise ValueError(
-            f"tolerance = {tolerance:.3g} is below the rounding of {tiles.dtype}, {np.finfo(tiles.dtype).eps:.2g}; give "
-            "a larger one" + ("" if tiles.dtype == np.float64 else ", or x in float64 with JAX's x64 switched on")
+            f"tolerance = {tolerance:.3g} is below the rounding of {tiles.dtype}, {np.finfo(tiles.dtype).eps:.2g}; "
+            "give a larger one" + ("" if tiles.dtype == np.float64 else ", or x in float64 with JAX's x64 switched on")
         )
     if plan.method == "cholesky":
         solution = _cholesky(kernel, tiles, x, y, ridge, tolerance, mesh, store, plan)
