@@ -184,9 +184,10 @@ def plan_ridge(
             + ("take fewer columns or float32" if fixed > device_limit else "take a smaller block")
         )
     tile = size * size * out.itemsize * mesh.size
+    # on the host: the caller's points and their blocks
     host = {
-        "cholesky": points + 8 * n * n + _VECTORS * 8 * n * c + 2 * tile,
-        "cg": points + _VECTORS * 8 * n * c + 8 * m * (n + 2 * m),
+        "cholesky": 2 * points + 8 * n * n + _VECTORS * 8 * n * c + 2 * tile,
+        "cg": 2 * points + _VECTORS * 8 * n * c + 8 * m * (n + 2 * m),
     }
     shared = mesh.devices.flat[0].platform == "cpu" and device_memory is None
     on_host = mesh.local_mesh.size * needed if shared else 0

@@ -108,18 +108,15 @@ def _product(kernel: Kernel, mesh: Mesh, kind: str) -> Callable[..., jax.Array]:
 
 
 def _tiles(kernel: Kernel, mesh: Mesh, kind: str) -> Callable[..., jax.Array]:
-    """Compiled: the tile of every device at one place of its list, all of them given to every device."""
+    """Compiled: one tile for every device, from its own rows and columns; all of them given to every device."""
     axes = tuple(mesh.axis_names)
 
-    def local(x1: Any, x2: Any, pairs: Any, slot: Any) -> Any:
-        i, j, _ = pairs[0, slot]
-        rows = x1[i]
-        tile = kernel(rows, rows) if kind == "diagonal" else kernel(rows, x2[j])
+    def local(rows: Any, columns: Any) -> Any:
+        tile = kernel(rows[0], rows[0]) if kind == "diagonal" else kernel(rows[0], columns[0])
         return jax.lax.all_gather(tile[None], axes, tiled=True)
 
     share, alike = PartitionSpec(axes), PartitionSpec()
-    specs = (alike, alike, share, alike)
-    return jax.jit(jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=alike, check_vma=False))
+    return jax.jit(jax.shard_map(local, mesh=mesh, in_specs=(share, share), out_specs=alike, check_vma=False))
 
 
 class Tiles:
@@ -136,19 +133,20 @@ class Tiles:
         self.dtype = check_kernel(kernel, x1.shape[1:], x1.dtype)
         self.rows, self.columns = len(x1), len(x1) if x2 is None else len(x2)
         self.symmetric = x2 is None
-        self._x1 = self._placed(self._blocks(x1))
-        self._x2 = self._x1 if x2 is None else self._placed(self._blocks(x2))
-        t1, t2 = self._x1.shape[0], self._x2.shape[0]
+        self._blocks1 = self._blocks(x1)
+        self._blocks2 = self._blocks1 if x2 is None else self._blocks(x2)
+        t1, t2 = len(self._blocks1), len(self._blocks2)
         if self.symmetric:
             upper = np.stack(np.triu_indices(t1, 1), axis=1)
             lists = {"diagonal": np.stack([np.arange(t1)] * 2, axis=1), "upper": upper}
         else:
             lists = {"all": np.stack(np.divmod(np.arange(t1 * t2), t2), axis=1)}
         self._parts = []  # kind, number of its first tile, its pairs
+        self._on_devices: Any = None
         self.total = 0
         for kind, pairs in lists.items():
             if len(pairs):
-                self._parts.append((kind, self.total, pairs, self._dealt(pairs)))
+                self._parts.append((kind, self.total, pairs))
             self.total += len(pairs)
 
     def _blocks(self, x: np.ndarray) -> np.ndarray:
@@ -169,6 +167,14 @@ class Tiles:
         dealt = np.concatenate([numbered, filler]).reshape(slots, devices, 3).transpose(1, 0, 2)
         return self._placed(np.ascontiguousarray(dealt, np.int32), PartitionSpec(tuple(self.mesh.axis_names)))
 
+    def _everywhere(self) -> Any:
+        """The points of both sides, and for each part its tiles dealt, on the devices; put there when first needed."""
+        if self._on_devices is None:
+            x1 = self._placed(self._blocks1)
+            x2 = x1 if self.symmetric else self._placed(self._blocks2)
+            self._on_devices = x1, x2, [self._dealt(pairs) for _, _, pairs in self._parts]
+        return self._on_devices
+
     def passing(
         self, v: np.ndarray, done: int = 0, result: np.ndarray | None = None
     ) -> Iterator[tuple[int, np.ndarray]]:
@@ -176,19 +182,20 @@ class Tiles:
 
         ``done`` and ``result`` continue a pass. Sums over tiles of one call are taken in the kernel's precision.
         """
-        padded = np.zeros((self._x2.shape[0] * self.block, v.shape[1]), self.dtype)
+        x1, x2, lists = self._everywhere()
+        padded = np.zeros((x2.shape[0] * self.block, v.shape[1]), self.dtype)
         padded[: self.columns] = v
-        placed = self._placed(padded.reshape(self._x2.shape[0], self.block, -1))
+        placed = self._placed(padded.reshape(x2.shape[0], self.block, -1))
         result = np.zeros((self.rows, v.shape[1])) if result is None else result.copy()
         chunk, devices = 1, self.mesh.size
-        for kind, before, pairs, dealt in self._parts:
+        for (kind, before, pairs), dealt in zip(self._parts, lists, strict=True):
             run = compiled(_product, self.kernel, self.mesh, kind)
             first = done - before
             while 0 <= first < len(pairs):
                 start = first // devices
                 stop = min(start + chunk, dealt.shape[1])
                 begin = time.monotonic()
-                part = np.asarray(run(self._x1, self._x2, placed, dealt, np.int32(first), start, stop))
+                part = np.asarray(run(x1, x2, placed, dealt, np.int32(first), start, stop))
                 seconds = time.monotonic() - begin
                 chunk = max(1, int((stop - start) * min(8.0, CHUNK_SECONDS / max(seconds, 1e-4))))
                 chunk = int(agree({"chunk": np.array(chunk)})["chunk"])  # all processes take the same steps
@@ -206,13 +213,20 @@ class Tiles:
     def each(self, skip: np.ndarray) -> Iterator[tuple[list[int], list[tuple[slice, slice, np.ndarray]]]]:
         """Yield the numbers and the contents of a few tiles at a time, but not of those where ``skip`` is True."""
         devices = self.mesh.size
-        for kind, before, pairs, dealt in self._parts:
+        share = PartitionSpec(tuple(self.mesh.axis_names))
+        for kind, before, pairs in self._parts:
             run = compiled(_tiles, self.kernel, self.mesh, kind)
-            for slot in range(dealt.shape[1]):
-                numbers = range(before + slot * devices, before + min((slot + 1) * devices, len(pairs)))
+            for start in range(0, len(pairs), devices):
+                here = pairs[start : start + devices]
+                numbers = range(before + start, before + start + len(here))
                 if all(skip[number] for number in numbers):
                     continue
-                found = np.asarray(run(self._x1, self._x2, dealt, slot))
+                here = here[np.arange(devices) % len(here)]  # the last few are for all devices to have one
+                rows, columns = (
+                    self._placed(blocks[here[:, side]], share)
+                    for side, blocks in enumerate((self._blocks1, self._blocks2))
+                )
+                found = np.asarray(run(rows, columns))
                 contents = []
                 for tile, number in zip(found, numbers, strict=False):
                     i, j = (int(k) * self.block for k in pairs[number - before])
