@@ -88,6 +88,7 @@ def main() -> None:
     args = parser.parse_args()
 
     cases = []
+    measured = commit()
     measure(2000, dense=True)  # compiles
     points = 1000
     while points <= args.largest:
@@ -113,7 +114,7 @@ def main() -> None:
             "cores": CORES,
             "machine": platform.machine(),
             "load_1_minute": round(os.getloadavg()[0], 1),
-            "commit": commit(),
+            "commit": measured,
         },
         "cases": cases,
     }

@@ -125,7 +125,8 @@ def large_ridge(
     probes = {"kernel": kernel_probe(kernel, x)}
     width = 0
     if features is not None:
-        probes["features"] = feature_matrix(features, x[:8], 8)
+        some = x[: block or 8]  # of a size that is compiled anyway, where it is known
+        probes["features"] = feature_matrix(features, some, len(some))[:8]
         width = probes["features"].shape[1]
     limits = device_memory, host_memory
     if jax.process_count() > 1:
