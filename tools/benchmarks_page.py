@@ -186,6 +186,34 @@ def analytic(report: dict[str, Any]) -> list[str]:
     return [*lines, "", "`python benchmarks/analytic_kernel.py` measures this again.", ""]
 
 
+def large(report: dict[str, Any]) -> list[str]:
+    """What kernel ridge regression costs as its points grow."""
+    here = report["environment"]
+    lines = [
+        "## Kernel ridge regression with many points",
+        "",
+        f"{report['what']}. Cores: {here['cores']}; JAX {here['jax']}, commit {here['commit']}. Seconds; in brackets, "
+        "in units of the row above. *Pass*: one product with the kernel, its tiles computed and forgotten. *Cholesky*: "
+        "`nh.large_ridge` with the whole matrix. *CG*: without a matrix, alone and with the preconditioner, with its "
+        "iterations.",
+        "",
+        "| points | pass | Cholesky | CG alone | CG, preconditioned | host memory, Cholesky : CG |",
+        "|---|---|---|---|---|---|",
+    ]
+    for case in report["cases"]:
+        cells = [f"{case['points']:,}".replace(",", " ")]
+        for way in ("pass", "cholesky", "plain", "cg"):
+            if f"{way}_seconds" not in case:
+                cells.append("not run")
+                continue
+            ratio = f" ({case[f'{way}_ratio']:.1f})" if f"{way}_ratio" in case else ""
+            count = f"; {case[f'{way}_iterations']} iterations" if f"{way}_iterations" in case else ""
+            cells.append(f"{case[f'{way}_seconds']:.2g}{ratio}{count}")
+        cells.append(f"{case['cholesky_host_bytes'] / 1e9:.2g} : {case['cg_host_bytes'] / 1e9:.2g} GB")
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", "`python benchmarks/large_kernel.py` measures this again.", ""]
+
+
 INTRODUCTION = """\
 # Benchmarks
 
@@ -236,6 +264,7 @@ def render() -> str:
         for name, entries in report["models"].items():
             lines += table(name, entries)
     lines += analytic(json.loads((RESULTS / "analytic_kernel.json").read_text(encoding="utf-8")))
+    lines += large(json.loads((RESULTS / "large_kernel.json").read_text(encoding="utf-8")))
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -26,7 +26,7 @@ __all__ = ["LargeRidge", "large_ridge"]
 AnyFloat = Float[Array | np.ndarray, "..."]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class LargeRidge:
     """Solution of (K + ridge I) a = y, and how good it is.
 
@@ -178,9 +178,7 @@ def large_ridge(
         )
         residual = float(state["checked"]) if y.any() else 0.0
         solution = LargeRidge(state["a"], residual, int(state["iteration"]), state["history"], plan)
-    if single:
-        object.__setattr__(solution, "coefficients", solution.coefficients[:, 0])
-    return solution
+    return dataclasses.replace(solution, coefficients=solution.coefficients[:, 0]) if single else solution
 
 
 def _cholesky(
