@@ -66,6 +66,8 @@ TESTS = (
         for name in ("one_network_a_key", "draws_do_not_depend_on_the_batch_size", "the_law_keeps_equal_inputs_equal")
     ),
     *("tests/predict/test_solves.py", "tests/predict/test_ensembles.py::test_samples_have_the_covariance"),
+    "tests/predict/test_large.py::test_product_without_the_matrix",
+    "tests/predict/test_large_processes.py::test_eight_devices",
     "tests/predict/test_flow.py::test_time_is_learning_rate_times_steps_for_a_real_network",
     *(
         f"tests/predict/test_training.py::test_{name}"

@@ -77,6 +77,11 @@ def test_two_processes(tmp_path, expected):
     agrees(tmp_path / "found0.npz", expected, 2, 2)
     # the matrix stays with process 0; everything else is on both
     agrees(tmp_path / "found1.npz", {k: v for k, v in expected.items() if k != "gram"}, 2, 2)
+    # what goes wrong on one process stops both, with a message
+    for number, words in ((0, "is a file; give a directory"), (1, "process 0 could not prepare the solve")):
+        with np.load(tmp_path / f"found{number}.npz") as found:
+            assert "differ between processes" in str(found["other_data"])
+            assert words in str(found["no_directory"])
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is a signal of POSIX systems")
@@ -116,8 +121,16 @@ def test_iterations_can_be_added(tmp_path, expected):
     whole = nh.large_ridge(kernel, X, Y, method="cg", **SETTINGS)
     assert found.iterations == pytest.approx(whole.iterations, abs=4)  # sums of other tiles round otherwise
     np.testing.assert_allclose(found.coefficients, expected["cg"], rtol=0, atol=1e-6 * np.abs(expected["cg"]).max())
-    begun = nh.large_ridge(kernel, X, Y, **settings)  # finished: nothing to do
-    np.testing.assert_array_equal(begun.coefficients, found.coefficients)
+    again = nh.large_ridge(kernel, X, Y, **settings)  # finished: nothing to do
+    np.testing.assert_array_equal(again.coefficients, found.coefficients)
+
+
+def test_tolerance_can_be_changed(tmp_path):
+    settings = SETTINGS | {"store": tmp_path, "method": "cg"}
+    rough = nh.large_ridge(kernel, X, Y, **(settings | {"tolerance": 1e-2}))
+    fine = nh.large_ridge(kernel, X, Y, **settings)
+    assert fine.residual <= SETTINGS["tolerance"] < rough.residual <= 1e-2
+    assert fine.iterations > rough.iterations
 
 
 def test_interrupt_keeps_what_was_done(tmp_path, monkeypatch):

@@ -139,7 +139,9 @@ def conjugate_gradients(
             state = _start(b, tiles.block)
             _direct(state, precondition, fresh=True)
             if not b.any():
-                state["stage"] = np.array(_DONE)
+                state.update(stage=np.array(_DONE), checked=np.array(0.0))
+        if state["stage"] == _STAGNATED or (state["stage"] == _DONE and state["checked"] > tolerance):
+            state.update(stage=np.array(_CHECKING), checked=np.array(np.inf))  # stored with another tolerance
         if state["block"] != tiles.block:  # a started pass is of use to tiles of its own size only
             state.update(sum=np.zeros_like(b), tiles=np.array(0), block=np.array(tiles.block))
         return state

@@ -89,7 +89,8 @@ def large_ridge(
             processes.
         store: directory for the state. A run that was killed goes on after its last finished tile (Cholesky), or from
             the last state saved within a pass, at most a second or 20 times the time of saving earlier (conjugate
-            gradients), with any number of devices. Tolerance, iterations and block may change in between.
+            gradients), with any number of devices. Tolerance, iterations and block may change in
+            between. One run at a time.
         device_memory: bytes on each device that may be used; see ``nh.plan_ridge``.
         host_memory: bytes on the host that may be used.
 
@@ -176,8 +177,7 @@ def large_ridge(
             max_iterations=max_iterations,
             store=kept,
         )
-        residual = float(state["checked"]) if y.any() else 0.0
-        solution = LargeRidge(state["a"], residual, int(state["iteration"]), state["history"], plan)
+        solution = LargeRidge(state["a"], float(state["checked"]), int(state["iteration"]), state["history"], plan)
     return dataclasses.replace(solution, coefficients=solution.coefficients[:, 0]) if single else solution
 
 

@@ -45,7 +45,7 @@ def kernel_probe(kernel: Any, x1: np.ndarray, x2: np.ndarray | None = None) -> n
 
 def _write(path: Path, write: Any) -> None:
     """Write a file under another name, wait until it is on the disk, and move it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.partial")
     with open(temporary, "wb") as file:
         write(file)
         file.flush()
