@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 import ntk_helpers as nh
+from ntk_helpers.predict.large.tiles import Tiles, as_mesh
 
 POINTS, BLOCK, RIDGE, TOLERANCE = 150, 32, 0.05, 1e-9
 RNG = np.random.default_rng(0)
@@ -42,6 +43,11 @@ def solve(result):
     predicted = nh.large_product(kernel, X_TEST, X, exact.coefficients, block=BLOCK)
     gram = nh.large_gram(kernel, X, block=BLOCK)
     found = {"cg": solved.coefficients, "cholesky": exact.coefficients, "predicted": predicted, "gram": gram}
+    # A pass that another number of devices began: the five tiles of the diagonal and two beside them are done.
+    number = np.arange(POINTS) // BLOCK
+    i, j = np.minimum.outer(number, number), np.maximum.outer(number, number)
+    begun = np.where((i == j) | ((i == 0) & (j <= 2)), np.asarray(kernel(X, X)), 0) @ Y
+    *_, (_, found["continued"]) = Tiles(kernel, X, None, block=BLOCK, mesh=as_mesh(None)).passing(Y, 7, begun)
     if jax.process_count() > 1:
         found["other_data"] = message(Y + jax.process_index())
         found["no_directory"] = message(Y, store=__file__)

@@ -48,7 +48,7 @@ def expected():
     gram, cross = np.asarray(kernel(X, X)), np.asarray(kernel(X_TEST, X))
     jax.config.update("jax_enable_x64", before)
     solution = np.linalg.solve(gram + RIDGE * np.eye(POINTS), Y)
-    return {"cg": solution, "cholesky": solution, "predicted": cross @ solution, "gram": gram}
+    return {"cg": solution, "cholesky": solution, "predicted": cross @ solution, "gram": gram, "continued": gram @ Y}
 
 
 def agrees(path, expected, devices, processes):
@@ -85,9 +85,10 @@ def test_two_processes(tmp_path, expected):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is a signal of POSIX systems")
-@pytest.mark.parametrize(("what", "writes"), [("cg", 40), ("gram", 6)])
-def test_killed_run_goes_on_after_its_last_tile(tmp_path, expected, monkeypatch, what, writes):
-    finished(started("killed", tmp_path / "state", what, writes), code=-signal.SIGKILL)
+@pytest.mark.parametrize(("what", "writes", "devices"), [("cg", 40, 1), ("cg", 10, 8), ("gram", 6, 1)])
+def test_killed_run_goes_on_after_its_last_tile(tmp_path, expected, monkeypatch, what, writes, devices):
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    finished(started("killed", tmp_path / "state", what, writes, flags=flags), code=-signal.SIGKILL)
     kept = dict(np.load(tmp_path / "state" / ("cg.npz" if what == "cg" else "tiles.npz")))
     begun = []
     if what == "gram":
@@ -104,8 +105,9 @@ def test_killed_run_goes_on_after_its_last_tile(tmp_path, expected, monkeypatch,
     monkeypatch.setattr(
         Tiles, "passing", lambda tiles, v, done=0, result=None: begun.append(done) or passing(tiles, v, done, result)
     )
-    # 15 tiles a pass, and a write after each and after each iteration: the third pass was under way
-    assert (kept["iteration"], kept["tiles"]) == divmod(writes, 16)
+    # A write after each call and after each iteration: the third pass was under way. Of its 15 tiles, 5 on the diagonal
+    # and 10 above, one device has done 8, one by one; eight devices had 5, 8 and 2 tiles at a time and have done 13.
+    assert (kept["iteration"], kept["tiles"]) == (2, 8 if devices == 1 else 13)
     found = nh.large_ridge(kernel, X, Y, method="cg", store=tmp_path / "state", **SETTINGS)
     np.testing.assert_allclose(found.coefficients, expected["cg"], rtol=0, atol=1e-6 * np.abs(expected["cg"]).max())
     assert begun[0] == kept["tiles"]
