@@ -10,7 +10,7 @@ VENV := .venv/bin
 PYTHON3 := $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help book test check execute full lab serve assignments lock address data benchmark clean needs-python python ready
+.PHONY: help book pdf test check execute full lab serve assignments lock address data benchmark clean needs-python python ready
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -28,6 +28,9 @@ ready: needs-python
 
 book: ready ## build the book from the committed notebooks and print the file to open [SOLUTIONS=hide]
 	@$(VENV)/python tools/build_book.py $(if $(filter hide,$(SOLUTIONS)),--without-solutions)
+
+pdf: book ## print the built book into one file, _build/ntk-book.pdf (needs Chromium)
+	@$(VENV)/python tools/book_pdf.py
 
 test: ready ## lint, unit tests, every notebook re-executed and compared, strict book build, browser checks
 	@$(VENV)/python tools/run_tests.py $(STAGES)
