@@ -19,7 +19,7 @@ from ntk_helpers.limits.layers import Kernels, KernelState, Rows, activation_lay
 __all__ = ["resnet_kernel"]
 
 # What the equation of a variant has; ``ntk_helpers.finite.networks.resnet`` has the networks of the same names.
-VARIANTS = ("yu2025",)
+VARIANTS = ("yu2025", "belfer2024")
 
 
 def resnet_kernel(
@@ -49,7 +49,7 @@ def resnet_kernel(
         x2: N2 samples, (N2, d); None means ``x1``. Passing None for equal arrays is faster.
         depth: number L of residual blocks, at least 1.
         alpha: weight of a block.
-        variant: whose equation.
+        variant: whose equation, ``"yu2025"`` or ``"belfer2024"``.
         get: ``"both"``, ``"nngp"`` or ``"ntk"``.
 
     Returns:
@@ -75,21 +75,21 @@ def resnet_kernel(
         x2 = _checks.as_samples(x2, "x2")
         _checks.same_features(x1, x2)
     alpha = jnp.asarray(_checks.check_nonnegative(alpha, "alpha"), x1.dtype)
-    results = _resnet_kernel(x1, x2, alpha**2, depth, get != "nngp")
+    results = _resnet_kernel(x1, x2, alpha**2, depth, get != "nngp", variant == "yu2025")
     return {"both": lambda: results, "nngp": lambda: results.nngp, "ntk": lambda: results.ntk}[get]()
 
 
-def _block(state: KernelState, alpha_squared: jax.Array) -> KernelState:
-    """One residual block of the variant "yu2025"."""
-    # sqrt(2) (W a + b): b starts at 0, which leaves the covariance as it is, and is trained, which adds to the NTK
-    inner = affine(state, 2.0, 0.0)
-    if inner.ntk is not None:
+def _block(state: KernelState, alpha_squared: jax.Array, biased: bool) -> KernelState:
+    """One residual block; its biases start at 0, so they add nothing to the covariance, but they are trained."""
+    inner = affine(state, 2.0, 0.0)  # sqrt(2) (W a + b)
+    if inner.ntk is not None and biased:
         inner = inner._replace(ntk=inner.ntk + 2.0)
     inner = activation_layer(inner, dual_activation("relu"))
     total = _sum(state, inner, alpha_squared)
     if state.ntk is None:
         return total
-    return total._replace(ntk=state.ntk + alpha_squared * (inner.nngp + inner.ntk + 1.0))
+    trained = inner.nngp + inner.ntk + (1.0 if biased else 0.0)
+    return total._replace(ntk=state.ntk + alpha_squared * trained)
 
 
 def _sum(state: KernelState, branch: KernelState, weight: jax.Array) -> KernelState:
@@ -113,19 +113,21 @@ def _distance(state: KernelState, minus: bool) -> jax.Array:
     return jnp.where((state.cosine >= 0) == minus, state.gap, 2.0 - state.gap)
 
 
-@partial(jax.jit, static_argnames=("depth", "with_ntk"))
+@partial(jax.jit, static_argnames=("depth", "with_ntk", "biased"))
 def _resnet_kernel(
-    x1: jax.Array, x2: jax.Array | None, alpha_squared: jax.Array, depth: int, with_ntk: bool
+    x1: jax.Array, x2: jax.Array | None, alpha_squared: jax.Array, depth: int, with_ntk: bool, biased: bool
 ) -> Kernels:
     rows1 = normalized_rows(x1, False)
     rows2 = rows1 if x2 is None else normalized_rows(x2, False)
 
     def block(start, size):
         some = Rows(*(jax.lax.dynamic_slice_in_dim(r, start, size) for r in rows1))
-        state = first_layer(some, rows2, start if x2 is None else None, 1.0, 1.0)
+        state = first_layer(some, rows2, start if x2 is None else None, 1.0, 1.0 if biased else 0.0)
         if with_ntk:
-            state = state._replace(ntk=state.nngp)
-        state = jax.lax.scan(lambda s, _: (_block(s, alpha_squared), None), state, length=depth)[0]
-        return (state.nngp, state.nngp + state.ntk) if with_ntk else (state.nngp, state.nngp)
+            state = state._replace(ntk=state.nngp if biased else jnp.zeros_like(state.nngp))
+        state = jax.lax.scan(lambda s, _: (_block(s, alpha_squared, biased), None), state, length=depth)[0]
+        if not with_ntk:
+            return state.nngp, state.nngp
+        return state.nngp, state.nngp + state.ntk if biased else state.ntk
 
     return Kernels(*in_row_blocks(block, x1.shape[0], rows2.direction.shape[0]))
