@@ -108,6 +108,26 @@ def test_near_equal_and_opposite_inputs(x64):
     np.testing.assert_allclose(found, reference, rtol=0, atol=3e-6 * reference.max())
 
 
+def test_belfer_near_equal_and_opposite_inputs():
+    """Float32 against 40 digits, where the angle is 1e-5 or pi - 1e-5; at L = 1 the kernel there is all angle."""
+    far = np.array([[100.0, 0.0], [100.0, 1e-3], [-100.0, 1e-3]], np.float32)
+    with mpmath.workdps(40):
+        for depth in (1, 4):
+            found = np.asarray(nh.resnet_kernel(far, depth=depth, alpha=1.0, variant="belfer2024", get="ntk"))
+            for i, j in ((0, 1), (0, 2), (1, 2)):
+                x, z = ([mpmath.mpf(float(v)) for v in far[row]] for row in (i, j))
+                size = mpmath.sqrt((x[0] ** 2 + x[1] ** 2) * (z[0] ** 2 + z[1] ** 2))
+                c, ntk = (x[0] * z[0] + x[1] * z[1]) / size, mpmath.mpf(0)
+                for block in range(depth):
+                    k0 = 1 - mpmath.acos(c) / mpmath.pi
+                    k1 = c * k0 + mpmath.sqrt(1 - c**2) / mpmath.pi
+                    ntk = ntk * (1 + k0) + size * 2**block * (k1 + c * k0)
+                    c = (c + k1) / 2
+                # opposite inputs at L = 1: the kernel is 3e-6 |x||x'|, and float32 rounds at 6e-8 of |x||x'|
+                bar = 6e-8 * size if (depth, j) == (1, 2) else 3e-6 * size * 2**depth * depth
+                assert abs(found[i, j] - ntk) < bar
+
+
 def test_two_sides_and_parts_agree():
     x = jnp.asarray(X1, jnp.float32)
     both = nh.resnet_kernel(x, depth=2, alpha=0.8)
