@@ -120,6 +120,8 @@ def all_jobs() -> list[Job]:
                 tool("address", "--check"),
                 tool("references"),
                 tool("nt_own_tests_record", "--check"),
+                tool("claim_sensitivity", "--check"),
+                [str(BIN / "lint-imports"), "--no-cache"],
             ],
         ),
         Job("oldest-env", [tool("oldest_jax", "--make")]),
