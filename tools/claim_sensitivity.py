@@ -261,7 +261,7 @@ def table(outcomes: list[Outcome]) -> str:
             + " |"
         )
     gaps = [f"- {markdown(o.error.what)}: {markdown(o.error.gap)}" for o in outcomes if o.error.gap]
-    return "\n".join([*rows, *(["", "No claim notices these:", "", *gaps] if gaps else [])])
+    return "\n".join([*rows, *(["", "None of the claims that were tried notices these:", "", *gaps] if gaps else [])])
 
 
 def block(page: str) -> tuple[int, int]:
