@@ -9,4 +9,5 @@ c.CourseDirectory.db_url = f"sqlite:///{Path(__file__).resolve().parent / 'grade
 c.ExecutePreprocessor.timeout = 180  # seconds for one cell; the slowest takes a few
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 # The name of a submission in a bundle from a learning platform: STUDENT_SET.ipynb (for nbgrader zip_collect).
-c.FileNameCollectorPlugin.named_regexp = r"(?:.*[/\\])?(?P<student_id>[\w.-]+?)_(?P<file_id>\d\d_\w+)"
+# A student may be called s_12: the set is what begins with the last two digits between underscores.
+c.FileNameCollectorPlugin.named_regexp = r"(?:.*[/\\])?(?P<student_id>[\w.-]+)_(?P<file_id>\d\d_[a-z]\w*)"

@@ -100,6 +100,7 @@ from ntk_helpers.limits import (
     stationary_spectrum,
     trust_report,
     zonal_kernel,
+    zonal_resnet_kernel,
 )
 from ntk_helpers.predict import (
     EnsembleMoments,
@@ -266,6 +267,7 @@ __all__ = [
     "stationary_spectrum",
     "trust_report",
     "zonal_kernel",
+    "zonal_resnet_kernel",
     # predict
     "EnsembleMoments",
     "GPPosterior",

@@ -93,7 +93,7 @@ def notebook_jobs() -> list[Job]:
 def assignment_jobs() -> list[Job]:
     """The problem sets: right and wrong solutions against their tests, and nbgrader from release to feedback."""
     folder = "tests/assignments"
-    slow = [f"{folder}/test_round_trip.py", f"{folder}/test_guide.py"]
+    slow = [f"{folder}/test_{name}.py" for name in ("round_trip", "guide", "release")]  # all that need a course folder
     return [
         Job("assignments-nbgrader", [[*PYTEST, *slow]], quick=True),
         Job("assignments-solutions", [[*PYTEST, folder, *(f"--ignore={path}" for path in slow)]], quick=True),
@@ -120,6 +120,8 @@ def all_jobs() -> list[Job]:
                 tool("address", "--check"),
                 tool("references"),
                 tool("nt_own_tests_record", "--check"),
+                tool("claim_sensitivity", "--check"),
+                [str(BIN / "lint-imports"), "--no-cache"],
             ],
         ),
         Job("oldest-env", [tool("oldest_jax", "--make")]),

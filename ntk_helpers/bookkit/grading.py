@@ -1,6 +1,6 @@
 """Compare a student's result with what was expected, and say in words what is wrong; for the tests of assignments/.
 
-A test cell imports what it needs from here, so that nothing a student defines can stand in its way.
+A test cell imports what it needs from here, so that no name a student defines stands in its way by accident.
 """
 
 import sys
@@ -23,12 +23,17 @@ _FACTORS = {
 
 
 def set_up() -> None:
-    """Send warnings to standard output: nbgrader gives no points for a test cell that wrote to standard error."""
+    """Send warnings and all that goes to standard error to standard output.
+
+    nbgrader gives no points for a test cell that wrote to standard error: a progress bar in a right solution would lose
+    them all.
+    """
 
     def show(message, category, filename, lineno, file=None, line=None):
         print(f"{category.__name__}: {message}", file=sys.stdout)
 
     warnings.showwarning = show
+    sys.stderr = sys.stdout
 
 
 def parts(got: object, *names: str) -> tuple:
@@ -59,6 +64,22 @@ def _array(got: object, what: str) -> np.ndarray:
     except (TypeError, ValueError):
         kind = type(got).__name__
         raise AssertionError(f"{what}\nYour result is a {kind} and not an array of numbers.") from None
+
+
+def expect_shape(got: object, shape: tuple[int, ...], what: str) -> None:
+    """Raise AssertionError that explains itself, where a result has not the shape that was expected.
+
+    Example:
+        >>> expect_shape([[1.0, 2.0]], (1, 2), "One row for each input.")
+        >>> expect_shape([1.0, 2.0], (1, 2), "One row for each input.")
+        Traceback (most recent call last):
+        ...
+        AssertionError: One row for each input.
+        The shape should be (1, 2); yours is (2,).
+    """
+    found = _array(got, what).shape
+    if found != tuple(shape):
+        raise AssertionError(f"{what}\nThe shape should be {tuple(shape)}; yours is {found}.")
 
 
 def _in_words(got: np.ndarray, want: np.ndarray, rtol: float, atol: float) -> str:
@@ -106,8 +127,7 @@ def expect(
         Your result is twice what was expected.
     """
     found, wanted = _array(got, what), np.asarray(want, float)
-    if found.shape != wanted.shape:
-        raise AssertionError(f"{what}\nThe shape should be {wanted.shape}; yours is {found.shape}.")
+    expect_shape(found, wanted.shape, what)
     if not np.all(np.isfinite(found)):
         raise AssertionError(f"{what}\nYour result holds values that are not finite (NaN or infinity).")
     if np.allclose(found, wanted, rtol=rtol, atol=atol):

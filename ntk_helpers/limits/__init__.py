@@ -32,7 +32,7 @@ from ntk_helpers.limits.phases import OrderChaos, edge_of_chaos, order_chaos
 from ntk_helpers.limits.resnet import resnet_kernel
 from ntk_helpers.limits.sphere import SphereSpectrum, harmonic_multiplicity, sphere_spectrum
 from ntk_helpers.limits.trust import TrustReport, trust_report
-from ntk_helpers.limits.zonal import arc_cosine, zonal_kernel
+from ntk_helpers.limits.zonal import arc_cosine, zonal_kernel, zonal_resnet_kernel
 
 __all__ = [
     "CriticalSmoothness",
@@ -84,4 +84,5 @@ __all__ = [
     "stationary_spectrum",
     "trust_report",
     "zonal_kernel",
+    "zonal_resnet_kernel",
 ]

@@ -19,7 +19,7 @@ from ntk_helpers.limits.layers import Kernels, KernelState, Rows, activation_lay
 __all__ = ["resnet_kernel"]
 
 # What the equation of a variant has; ``ntk_helpers.finite.networks.resnet`` has the networks of the same names.
-VARIANTS = ("yu2025",)
+VARIANTS = ("yu2025", "belfer2024")
 
 
 def resnet_kernel(
@@ -44,12 +44,22 @@ def resnet_kernel(
     and the kernels of f are :math:`S^L` and :math:`S^L + T^L`. The four terms in brackets belong to V; to W, what lies
     below, and b; and to d. The biases of the blocks start at 0 and add nothing to S, but they are trained.
 
+    ``variant="belfer2024"`` (Belfer, Geifman, Galun and Basri 2024): no biases, and V and W alone are trained,
+
+    .. math::
+        S^0 = \langle x, x' \rangle, \quad T^0 = 0, \quad S^l = S^{l-1} + \alpha^2 q\, \kappa_1(\rho), \quad
+        T^l = T^{l-1} + \alpha^2 \left[q\, \kappa_1(\rho) + \kappa_0(\rho) (S^{l-1} + T^{l-1})\right],
+
+    and the kernels of f are :math:`S^L` and :math:`T^L`. On the diagonal they are :math:`(1 + \alpha^2)^L |x|^2` and
+    :math:`2 L \alpha^2 (1 + \alpha^2)^{L-1} |x|^2`; float32 ends near L = 120 at alpha = 1. ``zonal_resnet_kernel`` is
+    the second divided by its diagonal, on the sphere and at any depth.
+
     Args:
         x1: N1 samples as rows, (N1, d), float32 or float64. The result has that precision.
         x2: N2 samples, (N2, d); None means ``x1``. Passing None for equal arrays is faster.
         depth: number L of residual blocks, at least 1.
         alpha: weight of a block.
-        variant: whose equation.
+        variant: whose equation, ``"yu2025"`` or ``"belfer2024"``.
         get: ``"both"``, ``"nngp"`` or ``"ntk"``.
 
     Returns:
@@ -75,21 +85,21 @@ def resnet_kernel(
         x2 = _checks.as_samples(x2, "x2")
         _checks.same_features(x1, x2)
     alpha = jnp.asarray(_checks.check_nonnegative(alpha, "alpha"), x1.dtype)
-    results = _resnet_kernel(x1, x2, alpha**2, depth, get != "nngp")
+    results = _resnet_kernel(x1, x2, alpha**2, depth, get != "nngp", variant == "yu2025")
     return {"both": lambda: results, "nngp": lambda: results.nngp, "ntk": lambda: results.ntk}[get]()
 
 
-def _block(state: KernelState, alpha_squared: jax.Array) -> KernelState:
-    """One residual block of the variant "yu2025"."""
-    # sqrt(2) (W a + b): b starts at 0, which leaves the covariance as it is, and is trained, which adds to the NTK
-    inner = affine(state, 2.0, 0.0)
-    if inner.ntk is not None:
+def _block(state: KernelState, alpha_squared: jax.Array, biased: bool) -> KernelState:
+    """One residual block; its biases start at 0, so they add nothing to the covariance, but they are trained."""
+    inner = affine(state, 2.0, 0.0)  # sqrt(2) (W a + b)
+    if inner.ntk is not None and biased:
         inner = inner._replace(ntk=inner.ntk + 2.0)
     inner = activation_layer(inner, dual_activation("relu"))
     total = _sum(state, inner, alpha_squared)
     if state.ntk is None:
         return total
-    return total._replace(ntk=state.ntk + alpha_squared * (inner.nngp + inner.ntk + 1.0))
+    trained = inner.nngp + inner.ntk + (1.0 if biased else 0.0)
+    return total._replace(ntk=state.ntk + alpha_squared * trained)
 
 
 def _sum(state: KernelState, branch: KernelState, weight: jax.Array) -> KernelState:
@@ -113,19 +123,21 @@ def _distance(state: KernelState, minus: bool) -> jax.Array:
     return jnp.where((state.cosine >= 0) == minus, state.gap, 2.0 - state.gap)
 
 
-@partial(jax.jit, static_argnames=("depth", "with_ntk"))
+@partial(jax.jit, static_argnames=("depth", "with_ntk", "biased"))
 def _resnet_kernel(
-    x1: jax.Array, x2: jax.Array | None, alpha_squared: jax.Array, depth: int, with_ntk: bool
+    x1: jax.Array, x2: jax.Array | None, alpha_squared: jax.Array, depth: int, with_ntk: bool, biased: bool
 ) -> Kernels:
     rows1 = normalized_rows(x1, False)
     rows2 = rows1 if x2 is None else normalized_rows(x2, False)
 
     def block(start, size):
         some = Rows(*(jax.lax.dynamic_slice_in_dim(r, start, size) for r in rows1))
-        state = first_layer(some, rows2, start if x2 is None else None, 1.0, 1.0)
+        state = first_layer(some, rows2, start if x2 is None else None, 1.0, 1.0 if biased else 0.0)
         if with_ntk:
-            state = state._replace(ntk=state.nngp)
-        state = jax.lax.scan(lambda s, _: (_block(s, alpha_squared), None), state, length=depth)[0]
-        return (state.nngp, state.nngp + state.ntk) if with_ntk else (state.nngp, state.nngp)
+            state = state._replace(ntk=state.nngp if biased else jnp.zeros_like(state.nngp))
+        state = jax.lax.scan(lambda s, _: (_block(s, alpha_squared, biased), None), state, length=depth)[0]
+        if not with_ntk:
+            return state.nngp, state.nngp
+        return state.nngp, state.nngp + state.ntk if biased else state.ntk
 
     return Kernels(*in_row_blocks(block, x1.shape[0], rows2.direction.shape[0]))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ntk_helpers import _checks
 
-__all__ = ["arc_cosine", "zonal_kernel"]
+__all__ = ["arc_cosine", "zonal_kernel", "zonal_resnet_kernel"]
 
 
 def arc_cosine(angle: Any, power: int) -> Any:
@@ -121,6 +121,60 @@ def zonal_kernel(
             variance = scale + offset
             angle = _shrunk(angle, scale / variance * _half_gap(angle, power))
         return tangent if get == "ntk" else nngp
+
+    return kernel
+
+
+def zonal_resnet_kernel(*, depth: int, alpha: float | int = 1.0, get: str = "ntk") -> Callable[[Any], Any]:
+    r"""Return a kernel of the residual network of Belfer et al. (2024) on the unit sphere, as a function of the angle.
+
+    The kernel of ``resnet_kernel(variant="belfer2024")``, divided by its value at angle 0: for the NTK
+    :math:`2 L \alpha^2 (1 + \alpha^2)^{L-1}`, for the NNGP kernel :math:`(1 + \alpha^2)^L`. With the correlation
+    :math:`c_0 = \cos\theta` and :math:`w = \alpha^2 / (1 + \alpha^2)`,
+
+    .. math::
+        c_l = (1 - w) c_{l-1} + w\, \kappa_1(c_{l-1}), \qquad
+        t_l = [1 - w + w\, \kappa_0(c_{l-1})]\, t_{l-1} + \tfrac{1}{2L}
+        [\kappa_1(c_{l-1}) + c_{l-1} \kappa_0(c_{l-1})], \quad t_0 = 0,
+
+    and the NTK is :math:`t_L`. Dividing by the growth of the diagonal keeps every number below 1 at any depth.
+
+    Args:
+        depth: number L of blocks, at least 1.
+        alpha: weight of a block, positive.
+        get: ``"ntk"`` or ``"nngp"``.
+
+    Returns:
+        A function from an array of angles in radians, real or complex, to the kernel's values. It is analytic like that
+        of ``zonal_kernel``.
+
+    Raises:
+        TypeError: if ``depth`` is no integer or ``alpha`` no number.
+        ValueError: if an argument has a wrong value; the message names it.
+
+    Example:
+        >>> kernel = zonal_resnet_kernel(depth=3, alpha=0.5)
+        >>> kernel(np.array([0.0, np.pi / 2])).round(4)
+        array([1.   , 0.176])
+    """
+    depth = _checks.check_positive_int(depth, "depth")
+    _checks.check_choice(get, "get", ("ntk", "nngp"))
+    squared = float(_checks.check_nonnegative(alpha, "alpha")) ** 2
+    if squared == 0.0:
+        raise ValueError(f"alpha must be positive: without blocks nothing is trained; got {alpha}")
+    share = squared / (1.0 + squared)
+
+    def kernel(angle: Any) -> Any:
+        angle = np.asarray(angle)
+        if not np.issubdtype(angle.dtype, np.inexact):
+            angle = angle.astype(float)
+        tangent = np.zeros_like(angle)
+        for _ in range(depth):
+            slope, cosine = arc_cosine(angle, 0), np.cos(angle)
+            branch = arc_cosine(angle, 1) + cosine * slope
+            tangent = (1.0 - share + share * slope) * tangent + branch / (2 * depth)
+            angle = _shrunk(angle, (1.0 - share) * np.sin(angle / 2) ** 2 + share * _half_gap(angle, 1))
+        return tangent if get == "ntk" else np.cos(angle)
 
     return kernel
 

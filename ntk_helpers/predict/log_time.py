@@ -18,11 +18,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from ntk_helpers import _checks
+from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.finite.networks.network import Network
 from ntk_helpers.finite.tangents import empirical_ntk
 from ntk_helpers.predict.regression import as_path
 from ntk_helpers.predict.solves import Numbers
-from ntk_helpers.predict.training import PROGRESS_AFTER
 
 __all__ = ["LogTimeLog", "train_log_time"]
 

@@ -1,5 +1,7 @@
 """The students' version holds no solution and no hidden test."""
 
+import re
+
 import build_course
 import nbformat
 import pytest
@@ -58,6 +60,14 @@ def test_the_release_asks_for_every_task(course, slug):
         assert cells[f"{task.name}_hidden"].source.strip() == build_course.HIDDEN_NOTE
     for name, _, _ in whole.derivations:
         assert cells[f"{name}_derivation"].source == "YOUR ANSWER HERE"
+
+
+@pytest.mark.parametrize("student", ["ada", "s_12", "ada.l-22"])
+@pytest.mark.parametrize("folder", ["", "a/b_01_c/"])
+def test_the_name_of_a_submission_tells_student_and_set(course, student, folder):
+    pattern = build_course.settings(course).FileNameCollectorPlugin.named_regexp
+    found = re.match(pattern, f"{folder}{student}_{SLUGS[0]}.ipynb")
+    assert (found["student_id"], found["file_id"]) == (student, SLUGS[0])
 
 
 def test_a_course_keeps_its_settings_and_submissions(tmp_path):

@@ -1,10 +1,11 @@
+import sys
 import warnings
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_helpers.bookkit.grading import expect, parts, set_up
+from ntk_helpers.bookkit.grading import expect, expect_shape, parts, set_up
 
 WHAT = "Half of a Gaussian is positive."
 
@@ -79,11 +80,29 @@ def test_parts_says_how_many_things_are_wanted():
         parts((1, 2, 3), "a", "b")
 
 
-def test_warnings_go_where_nbgrader_does_not_count_them(capsys):
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        (None, "`return` missing"),
+        (np.ones((3, 2)), r"should be \(2, 3\); yours is \(3, 2\)"),
+        (np.ones(6), r"yours is \(6,\)"),
+        (1.0, r"yours is \(\)"),
+    ],
+)
+def test_a_wrong_shape_is_told(got, words):
+    expect_shape(jnp.ones((2, 3)), (2, 3), WHAT)
+    with pytest.raises(AssertionError, match=words):
+        expect_shape(got, (2, 3), WHAT)
+
+
+def test_warnings_go_where_nbgrader_does_not_count_them(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", sys.stderr)  # put back afterwards
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         set_up()
         warnings.warn("divided by zero", RuntimeWarning, stacklevel=1)
+        print("half done", file=sys.stderr)
     out, err = capsys.readouterr()
     assert "RuntimeWarning: divided by zero" in out
+    assert "half done" in out
     assert err == ""

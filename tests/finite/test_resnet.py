@@ -20,6 +20,19 @@ def test_the_formula():
     np.testing.assert_allclose(NET.apply(params, X), h @ host.readout.w.T, rtol=2e-5, atol=2e-5)
 
 
+def test_without_biases():
+    """The variant of Belfer et al.: the same network where the biases are zero, and it has none."""
+    plain = nh.resnet(d_in=3, width=8, depth=2, d_out=2, alpha=0.7, variant="belfer2024")
+    params, biased = plain.init(key=jax.random.key(0)), NET.init(key=jax.random.key(0))
+    assert {p.ndim for p in jax.tree.leaves(params)} == {2}
+    zero = jax.tree.map(lambda p: p if p.ndim == 2 else 0 * p, biased)
+    own = params._replace(
+        first=params.first._replace(w=zero.first.w), readout=zero.readout,
+        blocks=tuple(b._replace(inner=b.inner._replace(w=z.inner.w), outer=b.outer._replace(w=z.outer.w))
+                     for b, z in zip(params.blocks, zero.blocks, strict=True)))  # fmt: skip
+    np.testing.assert_allclose(plain.apply(own, X), NET.apply(zero, X), rtol=1e-6)
+
+
 def test_start():
     params = NET.init(key=jax.random.key(1), dtype=jnp.float32)
     assert {p.dtype.name for p in jax.tree.leaves(params)} == {"float32"}

@@ -105,6 +105,7 @@ def erf_ntk(x, y, depth, sigma_w, sigma_b):
     return t
 
 
+@pytest.mark.optimized  # four derivatives of three layers: seven times as slow when compiled quickly
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("same", [True, False], ids=["coincident", "apart"])
 def test_erf_against_finite_differences_in_high_precision(depth, same):

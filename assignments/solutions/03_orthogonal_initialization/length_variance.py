@@ -19,6 +19,19 @@ def length_variance(draw, n, depth, n_networks, rng):
     return jnp.var(jnp.array([ratio() for _ in range(n_networks)]), ddof=1)
 
 
+# %% right: with a progress bar, which writes to standard error
+def length_variance(draw, n, depth, n_networks, rng):
+    from tqdm import tqdm
+
+    ratios = []
+    for _ in tqdm(range(n_networks)):
+        z = np.eye(n)[0]
+        for _ in range(depth):
+            z = draw(rng, n) @ z / np.sqrt(n)
+        ratios.append(z @ z)
+    return np.var(ratios)
+
+
 # %% loses 5: the length, not its square
 def length_variance(draw, n, depth, n_networks, rng):
     ratios = []

@@ -53,6 +53,17 @@ def measure(x, widths, n_seeds, key):
     return np.stack(found).T
 
 
+# %% loses 3: the same keys at every width
+def measure(x, widths, n_seeds, key):
+    limit = nh.fcn_kernel(x, depth=1, sigma_w=np.sqrt(2.0), get="ntk")
+    keys, found = jax.random.split(key, n_seeds), []
+    for width in widths:
+        net = nh.fcn(d_in=x.shape[1], width=width, depth=1, sigma_w=np.sqrt(2.0))
+        kernel = jax.vmap(lambda k: nh.empirical_ntk(net.apply, net.init(key=k), x, output="trace"))
+        found.append(relative_deviation(kernel(keys), limit))
+    return np.stack(found)
+
+
 # %% loses 3: the NNGP kernel as the limit
 def measure(x, widths, n_seeds, key):
     limit = nh.fcn_kernel(x, depth=1, sigma_w=np.sqrt(2.0), get="nngp")

@@ -63,6 +63,15 @@ def verdict(measured, low, high, expected, tolerance, widest):
     return "refutes" if low > expected + tolerance or high < expected - tolerance else "undecided"
 
 
+# %% loses 3: infinity is not thought of
+def verdict(measured, low, high, expected, tolerance, widest):
+    if np.any(np.isnan([measured, low, high])) or (high - low) / 2 > widest:
+        return "undecided"
+    if abs(measured - expected) <= tolerance:
+        return "agrees"
+    return "refutes" if low > expected + tolerance or high < expected - tolerance else "undecided"
+
+
 # %% loses 3: the full width compared with the half-width allowed
 def verdict(measured, low, high, expected, tolerance, widest):
     if not np.all(np.isfinite([measured, low, high])) or (high - low) > widest:

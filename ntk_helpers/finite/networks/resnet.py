@@ -18,15 +18,15 @@ from ntk_helpers.finite.networks.network import Network
 __all__ = ["ResNetBlock", "ResNetParams", "resnet"]
 
 # A variant says what the equation of its paper has; ``ntk_helpers.limits.resnet`` has a table of the same names.
-VARIANTS = ("yu2025",)
+VARIANTS = ("yu2025", "belfer2024")
 
 
 class ResNetBlock(NamedTuple):
     """The parameters of one residual block.
 
     Attributes:
-        inner: W and b, before the activation, shapes ``(n, n)`` and ``(n,)``.
-        outer: V and d, after it, of the same shapes.
+        inner: W and b, before the activation, shapes ``(n, n)`` and ``(n,)``; no b in the variant "belfer2024".
+        outer: V and d, after it, of the same shapes; no d likewise.
     """
 
     inner: DenseParams
@@ -37,7 +37,7 @@ class ResNetParams(NamedTuple):
     """The parameters of a residual network.
 
     Attributes:
-        first: A and b, shapes ``(n, d_in)`` and ``(n,)``.
+        first: A and b, shapes ``(n, d_in)`` and ``(n,)``; no b in the variant "belfer2024".
         blocks: one ``ResNetBlock`` for each of the L blocks.
         readout: the last weights, ``(d_out, n)``, without bias.
     """
@@ -67,13 +67,17 @@ def resnet(
 
     All entries start as independent standard normals, except :math:`b^l = d^l = 0`. All are trained.
 
+    ``variant="belfer2024"`` (Belfer, Geifman, Galun and Basri 2024): the same without b and d, and only the
+    :math:`W^l, V^l` with :math:`l \le L` are trained. Its tangent kernel counts these alone: ``nh.empirical_ntk(...,
+    trainable=params._replace(first=False, readout=False, blocks=True))``; training has to leave the others as they are.
+
     Args:
         d_in: dimension d of an input; it is not scaled.
         width: units n.
         depth: number L of residual blocks, at least 1.
         d_out: number of outputs.
         alpha: weight of a block, at least 0.
-        variant: whose equation.
+        variant: whose equation, ``"yu2025"`` or ``"belfer2024"``.
 
     Returns:
         A ``Network``. ``init(key=key, dtype=float)`` returns ``ResNetParams``; ``apply(params, x)`` takes x of shape
@@ -94,13 +98,14 @@ def resnet(
     _checks.check_choice(variant, "variant", VARIANTS)
     d_in, n = _checks.check_positive_int(d_in, "d_in"), _checks.check_positive_int(width, "width")
     depth, d_out = _checks.check_positive_int(depth, "depth"), _checks.check_positive_int(d_out, "d_out")
+    biased = variant == "yu2025"
     scale = float(_checks.check_nonnegative(alpha, "alpha")) / math.sqrt(n)
 
     def init(*, key: PRNGKeyArray, dtype: jax.typing.DTypeLike = float) -> ResNetParams:
         shapes = [(n, d_in), (n,), *[(n, n)] * (2 * depth), (d_out, n)]
         a, b, *weights, last = gaussian_arrays(key=key, shapes=shapes, dtype=dtype)
         pairs = zip(weights[::2], weights[1::2], strict=True)
-        zero = jnp.zeros((n,), last.dtype)
+        b, zero = (b, jnp.zeros((n,), last.dtype)) if biased else (None, None)
         blocks = tuple(ResNetBlock(DenseParams(w, zero), DenseParams(v, zero)) for w, v in pairs)
         return ResNetParams(DenseParams(a, b), blocks, DenseParams(last, None))
 
@@ -110,10 +115,14 @@ def resnet(
             raise ValueError(f"x must have d_in = {d_in} columns, got shape {x.shape}")
         if len(params.blocks) != depth:
             raise ValueError(f"params must hold depth = {depth} blocks, got {len(params.blocks)}")
-        h = (_matmul(x, params.first.w) + params.first.b) / math.sqrt(n)
-        for (w, b), (v, d) in params.blocks:
-            inner = math.sqrt(2 / n) * jax.nn.relu(_matmul(h, w) + b)
-            h = h + scale * (_matmul(inner, v) + d)
+        h = _dense(x, params.first) / math.sqrt(n)
+        for inner, outer in params.blocks:
+            h = h + scale * _dense(math.sqrt(2 / n) * jax.nn.relu(_dense(h, inner)), outer)
         return _matmul(h, params.readout.w)
 
     return Network(init, apply)
+
+
+def _dense(x: jax.Array, layer: DenseParams) -> jax.Array:
+    """Weights and, where there is one, the bias."""
+    return _matmul(x, layer.w) if layer.b is None else _matmul(x, layer.w) + layer.b
