@@ -19,12 +19,14 @@ __all__ = [
     "as_images",
     "as_real",
     "as_samples",
+    "as_sequences",
     "check_choice",
     "check_nonnegative",
     "check_positive_int",
     "is_concrete",
     "per_layer",
     "same_features",
+    "sequence_lengths",
 ]
 
 
@@ -57,6 +59,36 @@ def as_images(x: Any, name: str) -> jax.Array:
         raise ValueError(f"{name} must have no axis of length 0, got shape {tuple(x.shape)}")
     _check_finite(x, name)
     return jnp.asarray(x)
+
+
+def as_sequences(x: Any, name: str) -> jax.Array:
+    """Return ``x`` as a float32 or float64 array of shape (N, T, m), no axis of length 0, all entries finite."""
+    x = _as_floats(x, name, "(N, T, m)")
+    if x.ndim != 3:
+        hint = "; N sequences of numbers are x[..., None]" if x.ndim == 2 else ""
+        raise ValueError(f"{name} must have shape (N, T, m), sequences of T vectors, got shape {tuple(x.shape)}{hint}")
+    if 0 in x.shape:
+        raise ValueError(f"{name} must have no axis of length 0, got shape {tuple(x.shape)}")
+    _check_finite(x, name)
+    return jnp.asarray(x)
+
+
+def sequence_lengths(lengths: Any, x: jax.Array, name: str) -> jax.Array:
+    """Return the lengths of the sequences in x, (N,), each between 1 and T; None means that all have length T."""
+    n, steps = x.shape[:2]
+    if lengths is None:
+        return jnp.full((n,), steps, "int32")
+    if not isinstance(lengths, jax.Array):
+        lengths = np.asarray(lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise TypeError(f"{name} must be integers, got dtype {lengths.dtype}")
+    if lengths.shape != (n,):
+        raise ValueError(f"{name} must have one length for each of the {n} sequences, got shape {lengths.shape}")
+    if is_concrete(lengths):
+        values = np.asarray(lengths)
+        if values.min() < 1 or values.max() > steps:
+            raise ValueError(f"{name} must be between 1 and T = {steps}, got {values.min()} to {values.max()}")
+    return jnp.asarray(lengths, "int32")
 
 
 def _as_floats(x: Any, name: str, shape: str) -> Any:

@@ -3,7 +3,18 @@
 from ntk_helpers.finite.deep_sampling import DeepDraws, sample_deep_law
 from ntk_helpers.finite.hierarchy import TangentHierarchy, tangent_hierarchy
 from ntk_helpers.finite.initializers import delta_orthogonal, gaussian, orthogonal
-from ntk_helpers.finite.networks import ConvParams, DenseParams, Network, cnn, fcn, mirrored, resnet
+from ntk_helpers.finite.networks import (
+    ConvParams,
+    DenseParams,
+    Network,
+    RNNLayer,
+    RNNParams,
+    cnn,
+    fcn,
+    mirrored,
+    resnet,
+    rnn,
+)
 from ntk_helpers.finite.ntk_sampling import NTKLayers, sample_ntk_law
 from ntk_helpers.finite.pinn import (
     BlockKernel,
@@ -41,6 +52,8 @@ __all__ = [
     "PDEProblem",
     "PDESystem",
     "PointResidual",
+    "RNNLayer",
+    "RNNParams",
     "Residual",
     "Rows",
     "TangentHierarchy",
@@ -63,6 +76,7 @@ __all__ = [
     "point_residuals",
     "register_rule",
     "resnet",
+    "rnn",
     "sample_deep_law",
     "sample_fcn_law",
     "sample_ntk_law",

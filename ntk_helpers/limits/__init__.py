@@ -30,6 +30,7 @@ from ntk_helpers.limits.layers import Kernels, KernelState, activation_layer, de
 from ntk_helpers.limits.pde import fcn_pde_kernel
 from ntk_helpers.limits.phases import OrderChaos, edge_of_chaos, order_chaos
 from ntk_helpers.limits.resnet import resnet_kernel
+from ntk_helpers.limits.rnn import rnn_kernel
 from ntk_helpers.limits.sphere import SphereSpectrum, harmonic_multiplicity, sphere_spectrum
 from ntk_helpers.limits.trust import TrustReport, trust_report
 from ntk_helpers.limits.zonal import arc_cosine, zonal_kernel, zonal_resnet_kernel
@@ -78,6 +79,7 @@ __all__ = [
     "relu_ntk_dispersion_limit",
     "relu_ntk_moments",
     "resnet_kernel",
+    "rnn_kernel",
     "shaped_relu_correlation",
     "sphere_grid",
     "sphere_spectrum",
