@@ -1,0 +1,92 @@
+"""What the feature maps share: scikit-learn's conventions, dense or sparse input, blocks of rows, progress."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from tqdm import tqdm
+
+from ntk_helpers import _checks
+from ntk_helpers._progress import PROGRESS_AFTER
+
+# Numbers that a block of rows may hold at once, over all arrays of one row: 256 MB in float32.
+BLOCK_NUMBERS = 2**26
+
+
+class FeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A random map of rows to features; the parts of subclasses are ``_draw``, ``_features`` and ``_numbers_per_row``."""
+
+    def fit(self, X: Any, y: Any = None) -> FeatureMap:
+        """Draw the random numbers for inputs of this width; the values of X are not used.
+
+        Args:
+            X: samples as rows, (N, d), dense or sparse.
+            y: not used.
+
+        Raises:
+            ValueError: if a parameter or X is out of range; the message names it.
+            TypeError: if a parameter has the wrong type.
+        """
+        X = validate_data(self, X, accept_sparse="csr", dtype="numeric")
+        self._check()
+        drawn = self._draw(check_random_state(self.random_state), X.shape[1])
+        self.random_numbers_ = jax.tree.map(np.asarray, drawn)
+        self._n_features_out = self.n_components
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the features of X, (N, n_components), float32, computed in blocks of rows.
+
+        Args:
+            X: samples as rows, (N, d), dense or sparse.
+
+        Raises:
+            NotFittedError: if ``fit`` was not called.
+            ValueError: if X has another number of columns or is not finite.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], reset=False)
+        rows = max(1, min(X.shape[0], BLOCK_NUMBERS // self._numbers_per_row()))
+        found = np.empty((X.shape[0], self.n_components), np.float32)
+        drawn = jax.tree.map(jnp.asarray, self.random_numbers_)
+        with tqdm(total=X.shape[0], desc="features", unit="row", delay=PROGRESS_AFTER, leave=False) as bar:
+            for start in range(0, X.shape[0], rows):
+                block = X[start : start + rows]
+                block = np.asarray(block.toarray() if sparse.issparse(block) else block, np.float32)
+                length = np.linalg.norm(block, axis=1, keepdims=True)
+                if not np.isfinite(length).all():
+                    raise ValueError(
+                        f"X must have rows whose squares fit into float32; row {start} to {start + rows} has not"
+                    )
+                unit = np.divide(block, length, out=np.zeros_like(block), where=length > 0)
+                found[start : start + rows] = length * np.asarray(self._features(drawn, unit))
+                bar.update(block.shape[0])
+        return found
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _check(self) -> None:
+        _checks.check_positive_int(self.n_components, "n_components")
+        if self.n_components < 8:
+            raise ValueError(f"n_components must be at least 8, got {self.n_components}")
+
+    def _draw(self, rng: np.random.RandomState, d: int) -> Any:
+        raise NotImplementedError
+
+    def _features(self, drawn: Any, x: np.ndarray) -> jax.Array:
+        """Features of unit rows; those of length r are r times as long, because every kernel here is homogeneous."""
+        raise NotImplementedError
+
+    def _numbers_per_row(self) -> int:
+        return 8 * self.n_components
