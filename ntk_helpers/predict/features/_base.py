@@ -15,13 +15,14 @@ from tqdm import tqdm
 
 from ntk_helpers import _checks
 from ntk_helpers._progress import PROGRESS_AFTER
+from ntk_helpers.predict._rows import padded
 
 # Numbers that a block of rows may hold at once, over all arrays of one row: 256 MB in float32.
 BLOCK_NUMBERS = 2**26
 
 
 class FeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """A random map of rows to features; the parts of subclasses are ``_draw``, ``_features`` and ``_numbers_per_row``."""
+    """A random map of rows to features; subclasses have ``_draw``, ``_features`` and ``_numbers_per_row``."""
 
     def fit(self, X: Any, y: Any = None) -> FeatureMap:
         """Draw the random numbers for inputs of this width; the values of X are not used.
@@ -62,11 +63,10 @@ class FeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                 block = np.asarray(block.toarray() if sparse.issparse(block) else block, np.float32)
                 length = np.linalg.norm(block, axis=1, keepdims=True)
                 if not np.isfinite(length).all():
-                    raise ValueError(
-                        f"X must have rows whose squares fit into float32; row {start} to {start + rows} has not"
-                    )
+                    row = start + int(np.argmin(np.isfinite(length[:, 0])))
+                    raise ValueError(f"X must have rows whose squared length fits into float32; row {row} has not")
                 unit = np.divide(block, length, out=np.zeros_like(block), where=length > 0)
-                found[start : start + rows] = length * np.asarray(self._features(drawn, unit))
+                found[start : start + rows] = length * np.asarray(self._features(drawn, padded(unit)))[: len(unit)]
                 bar.update(block.shape[0])
         return found
 

@@ -20,8 +20,8 @@ __all__ = ["NTKSketch"]
 class NTKSketch(FeatureMap):
     r"""Features of the polynomial that is nearest to the NTK of a relu network, as a scikit-learn transformer.
 
-    With u the cosine, ``nh.ntk_polynomial`` gives :math:`\Theta \approx |x| |x'| \sum_j c_j u^j`, :math:`c_j \ge 0`. The
-    power :math:`u^j` is the inner product of the tensors :math:`\hat x^{\otimes j}`, of which a sketch is made by a
+    With u the cosine, ``nh.ntk_polynomial`` gives :math:`\Theta \approx |x| |x'| \sum_j c_j u^j`, :math:`c_j \ge 0`.
+    The power :math:`u^j` is the inner product of the tensors :math:`\hat x^{\otimes j}`, of which a sketch is made by a
     binary tree of TensorSRHTs with q leaves: the first j leaves hold :math:`\hat x`, the others the vector
     :math:`e_1`. All powers share the tree. The features are :math:`\sqrt{c_0}` and, for each j with :math:`c_j > 0`,
     :math:`\sqrt{c_j}` times the sketch, times :math:`|x|`. They keep the NTK's bias: what a polynomial misses.

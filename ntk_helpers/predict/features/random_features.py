@@ -2,7 +2,6 @@ r"""Random features of the NTK, layer by layer (Zandieh et al. 2021; Han et al. 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
