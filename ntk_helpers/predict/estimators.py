@@ -47,10 +47,11 @@ class _KernelRidge(BaseEstimator):
         self.X_fit_, self.dual_coef_, self.jitter_ = x, solution.x, solution.jitter
 
     def _kernel_matrix(self, x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray:
+        # its own precision is kept: nh.solve_psd judges by it which errors are rounding
         settings = {"depth": self.depth, "activation": self.activation, "sigma_w": self.sigma_w}
         settings |= {"sigma_b": self.sigma_b, "scale_input": self.scale_input, "get": self.kernel}
         found = fcn_kernel(padded(x1), None if x2 is None else padded(x2), **settings)
-        return np.asarray(found, np.float64)[: len(x1), : len(x1 if x2 is None else x2)]
+        return np.asarray(found)[: len(x1), : len(x1 if x2 is None else x2)]
 
     def _values(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

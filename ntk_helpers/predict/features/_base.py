@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ntk_helpers import _checks
 from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.predict._rows import padded
+from ntk_helpers.predict.features.sketches import count_sketch
 
 # Numbers that a block of rows may hold at once, over all arrays of one row: 256 MB in float32.
 BLOCK_NUMBERS = 2**26
@@ -37,8 +38,16 @@ class FeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         X = validate_data(self, X, accept_sparse="csr", dtype="numeric")
         self._check()
-        drawn = self._draw(check_random_state(self.random_state), X.shape[1])
-        self.random_numbers_ = jax.tree.map(np.asarray, drawn)
+        rng = check_random_state(self.random_state)
+        drawn = self._draw(rng, X.shape[1])
+        fold = None
+        if self._width() > self.n_components:
+            signs, buckets = (
+                2.0 * rng.randint(0, 2, self._width()) - 1.0,
+                rng.randint(0, self.n_components, self._width()),
+            )
+            fold = (signs.astype(np.float32), buckets)
+        self.random_numbers_ = jax.tree.map(np.asarray, (drawn, fold))
         self._n_features_out = self.n_components
         return self
 
@@ -56,7 +65,7 @@ class FeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], reset=False)
         rows = max(1, min(X.shape[0], BLOCK_NUMBERS // self._numbers_per_row()))
         found = np.empty((X.shape[0], self.n_components), np.float32)
-        drawn = jax.tree.map(jnp.asarray, self.random_numbers_)
+        drawn, fold = jax.tree.map(jnp.asarray, self.random_numbers_)
         with tqdm(total=X.shape[0], desc="features", unit="row", delay=PROGRESS_AFTER, leave=False) as bar:
             for start in range(0, X.shape[0], rows):
                 block = X[start : start + rows]
@@ -66,7 +75,10 @@ class FeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                     row = start + int(np.argmin(np.isfinite(length[:, 0])))
                     raise ValueError(f"X must have rows whose squared length fits into float32; row {row} has not")
                 unit = np.divide(block, length, out=np.zeros_like(block), where=length > 0)
-                found[start : start + rows] = length * np.asarray(self._features(drawn, padded(unit)))[: len(unit)]
+                features = self._features(drawn, padded(unit))
+                if fold is not None:
+                    features = count_sketch(features, *fold, self.n_components)
+                found[start : start + rows] = length * np.asarray(features)[: len(unit)]
                 bar.update(block.shape[0])
         return found
 
@@ -78,8 +90,6 @@ class FeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     def _check(self) -> None:
         _checks.check_positive_int(self.n_components, "n_components")
-        if self.n_components < 8:
-            raise ValueError(f"n_components must be at least 8, got {self.n_components}")
 
     def _draw(self, rng: np.random.RandomState, d: int) -> Any:
         raise NotImplementedError
@@ -88,5 +98,9 @@ class FeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """Features of unit rows; those of length r are r times as long, because every kernel here is homogeneous."""
         raise NotImplementedError
 
+    def _width(self) -> int:
+        """How many features are computed; where these are more than were asked for, a CountSketch folds them."""
+        return self.n_components
+
     def _numbers_per_row(self) -> int:
-        return 8 * self.n_components
+        return 8 * self._width()

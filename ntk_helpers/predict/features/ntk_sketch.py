@@ -29,7 +29,7 @@ class NTKSketch(FeatureMap):
     Args:
         depth: number L of hidden layers of the network.
         degree: degree q of the polynomial, a power of 2.
-        n_components: number of features, at least 8.
+        n_components: number of features. At least 2 q + 1 are computed, and hashed where they are more.
         inner: complex coordinates inside the tree; None for n_components // 2.
         random_state: seed or ``numpy.random.RandomState``.
 
@@ -70,18 +70,14 @@ class NTKSketch(FeatureMap):
     def _draw(self, rng: np.random.RandomState, d: int) -> dict[str, Any]:
         coefficients = ntk_polynomial(depth=self.depth, degree=self.degree)
         powers = np.flatnonzero(coefficients[1:]) + 1
-        inner = self.inner or self.n_components // 2
+        inner = self.inner or self._width() // 2
         levels, length, nodes = [], d, self.degree
         while nodes > 1:
             nodes //= 2
             levels.append([srht_pair(rng, length, length, inner) for _ in range(nodes)])
             length = inner
         # what is left over of the number of features goes to the first powers
-        pairs = (self.n_components - 1) // 2
-        if pairs < len(powers):
-            raise ValueError(
-                f"n_components must be at least {2 * len(powers) + 1} for degree {self.degree}, got {self.n_components}"
-            )
+        pairs = (self._width() - 1) // 2
         sizes = np.full(len(powers), pairs // len(powers)) + (np.arange(len(powers)) < pairs % len(powers))
         picks = [rng.randint(0, length, size) for size in sizes]
         signs = 2.0 * rng.randint(0, 2, length) - 1.0
@@ -90,10 +86,13 @@ class NTKSketch(FeatureMap):
     def _features(self, drawn: Any, x: np.ndarray) -> jax.Array:
         powers = tuple(int(p) for p in drawn["powers"])
         found = _polynomial_features(drawn["levels"], drawn["weights"], drawn["picks"], drawn["signs"], x, powers)
-        return jnp.pad(found, ((0, 0), (0, self.n_components - found.shape[1])))
+        return jnp.pad(found, ((0, 0), (0, self._width() - found.shape[1])))
+
+    def _width(self) -> int:
+        return max(self.n_components, 2 * self.degree + 1)
 
     def _numbers_per_row(self) -> int:
-        return 4 * (self.degree + 2) * (self.inner or self.n_components // 2)
+        return 4 * (self.degree + 2) * (self.inner or self._width() // 2)
 
 
 @partial(jax.jit, static_argnames="powers")

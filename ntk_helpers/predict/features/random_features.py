@@ -49,7 +49,7 @@ class NTKRandomFeatures(FeatureMap):
 
     Args:
         depth: number L of hidden layers.
-        n_components: number of features, at least 8, even (with ``sketch="srht"`` a multiple of 4).
+        n_components: number of features. Those of the next multiple of 4 are computed, and hashed where they are more.
         n_gates: number m_0 of step features in each layer; None for ``n_components``.
         sketch: ``"srht"`` (TensorSRHT) or ``"count"`` (CountSketch).
         directions: weights of W_1, see ``ArcCosineFeatures``.
@@ -90,25 +90,25 @@ class NTKRandomFeatures(FeatureMap):
             _checks.check_positive_int(self.n_gates, "n_gates")
         _checks.check_choice(self.sketch, "sketch", SKETCHES)
         _checks.check_choice(self.directions, "directions", DIRECTIONS)
-        multiple = 4 if self.sketch == "srht" else 2
-        if self.n_components % multiple:
-            raise ValueError(f"n_components must be a multiple of {multiple}, got {self.n_components}")
 
     def _draw(self, rng: np.random.RandomState, d: int) -> tuple[_Layer, ...]:
-        half, gates = self.n_components // 2, self.n_gates or self.n_components
+        half, gates = self._width() // 2, self.n_gates or self.n_components
         layers, phi, psi = [], d, d
         for _ in range(self.depth):
             pair = srht_pair(rng, psi, gates, half // 2) if self.sketch == "srht" else count_pair(rng, psi, gates, half)
             gate = weights(rng, phi, gates, "gaussian")
             layers.append(_Layer(gate, weights(rng, phi, half, self.directions), pair))
-            phi, psi = half, self.n_components
+            phi, psi = half, 2 * half
         return tuple(layers)
 
     def _features(self, drawn: Any, x: np.ndarray) -> jax.Array:
         return _ntk_features(drawn, x)
 
+    def _width(self) -> int:
+        return -(-self.n_components // 4) * 4
+
     def _numbers_per_row(self) -> int:
-        return 8 * (self.n_components + (self.n_gates or self.n_components))
+        return 8 * (self._width() + (self.n_gates or self.n_components))
 
 
 @jax.jit
