@@ -43,7 +43,7 @@ def test_classification_is_regression_of_signs():
         ({"kernel": "rbf"}, "kernel"),
         ({"ridge": -1.0}, "ridge"),
         ({"depth": 0}, "depth"),
-        ({"sigma_w": -1.0}, "sigma_w"),
+        ({"sigma_b": -1.0}, "sigma_b"),
     ],
 )
 def test_bad_parameters_are_named(options, message):
