@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,15 +21,16 @@ __all__ = ["NTKClassifier", "NTKRegressor"]
 class _KernelRidge(BaseEstimator):
     """What regression and classification share: the kernel and the solve."""
 
+    # anything may be set and is checked by fit, as scikit-learn wants it
     def __init__(
         self,
-        depth: int = 1,
-        ridge: float = 1.0,
-        kernel: str = "ntk",
-        activation: str | Callable = "relu",
-        sigma_w: float = 2**0.5,
-        sigma_b: float = 0.0,
-        scale_input: bool = True,
+        depth: Any = 1,
+        ridge: Any = 1.0,
+        kernel: Any = "ntk",
+        activation: Any = "relu",
+        sigma_w: Any = 2**0.5,
+        sigma_b: Any = 0.0,
+        scale_input: Any = True,
     ):
         self.depth = depth
         self.ridge = ridge

@@ -65,8 +65,9 @@ class ArcCosineFeatures(FeatureMap):
                [0.3, 1. ]], dtype=float32)
     """
 
+    # anything may be set and is checked by fit, as scikit-learn wants it
     def __init__(
-        self, order: int = 1, n_components: int = 1024, directions: str = "gaussian", random_state: Any = None
+        self, order: Any = 1, n_components: Any = 1024, directions: Any = "gaussian", random_state: Any = None
     ):
         self.order = order
         self.n_components = n_components

@@ -44,12 +44,13 @@ class NTKSketch(FeatureMap):
         (2, 4096)
     """
 
+    # anything may be set and is checked by fit, as scikit-learn wants it
     def __init__(
         self,
-        depth: int = 2,
-        degree: int = 8,
-        n_components: int = 2048,
-        inner: int | None = None,
+        depth: Any = 2,
+        degree: Any = 8,
+        n_components: Any = 2048,
+        inner: Any = None,
         random_state: Any = None,
     ):
         self.depth = depth

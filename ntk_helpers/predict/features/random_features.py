@@ -67,13 +67,14 @@ class NTKRandomFeatures(FeatureMap):
                [1., 4.]], dtype=float32)
     """
 
+    # anything may be set and is checked by fit, as scikit-learn wants it
     def __init__(
         self,
-        depth: int = 1,
-        n_components: int = 2048,
-        n_gates: int | None = None,
-        sketch: str = "srht",
-        directions: str = "gaussian",
+        depth: Any = 1,
+        n_components: Any = 2048,
+        n_gates: Any = None,
+        sketch: Any = "srht",
+        directions: Any = "gaussian",
         random_state: Any = None,
     ):
         self.depth = depth
