@@ -18,6 +18,8 @@ from ntk_helpers._progress import PROGRESS_AFTER
 from ntk_helpers.predict._rows import padded
 from ntk_helpers.predict.features.sketches import count_sketch
 
+_folded = jax.jit(count_sketch, static_argnums=3)
+
 # Numbers that a block of rows may hold at once, over all arrays of one row: 256 MB in float32.
 BLOCK_NUMBERS = 2**26
 
@@ -70,14 +72,15 @@ class FeatureMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             for start in range(0, X.shape[0], rows):
                 block = X[start : start + rows]
                 block = np.asarray(block.toarray() if sparse.issparse(block) else block, np.float32)
-                length = np.linalg.norm(block, axis=1, keepdims=True)
+                with np.errstate(over="ignore"):  # told below, with the row
+                    length = np.linalg.norm(block, axis=1, keepdims=True)
                 if not np.isfinite(length).all():
                     row = start + int(np.argmin(np.isfinite(length[:, 0])))
                     raise ValueError(f"X must have rows whose squared length fits into float32; row {row} has not")
                 unit = np.divide(block, length, out=np.zeros_like(block), where=length > 0)
                 features = self._features(drawn, padded(unit))
                 if fold is not None:
-                    features = count_sketch(features, *fold, self.n_components)
+                    features = _folded(features, *fold, self.n_components)
                 found[start : start + rows] = length * np.asarray(features)[: len(unit)]
                 bar.update(block.shape[0])
         return found

@@ -12,7 +12,7 @@ from ntk_helpers.limits.zonal import zonal_kernel
 __all__ = ["ntk_polynomial"]
 
 
-def ntk_polynomial(*, depth: int, degree: int) -> Float[np.ndarray, " degree+1"]:
+def ntk_polynomial(*, depth: int, degree: int) -> Float[np.ndarray, " coefficients"]:
     r"""Return the coefficients c of the polynomial nearest to the NTK of a relu network on the unit sphere.
 
     .. math::
