@@ -35,7 +35,7 @@ def ntk_polynomial(*, depth: int, degree: int) -> Float[np.ndarray, " coefficien
 
     Example:
         >>> ntk_polynomial(depth=1, degree=2).round(2)
-        array([0.67, 1.92, 0.98])
+        array([0.59, 2.  , 1.26])
     """
     depth, degree = _checks.check_positive_int(depth, "depth"), _checks.check_positive_int(degree, "degree")
     angle = np.linspace(0, np.pi, 1000)
