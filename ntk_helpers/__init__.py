@@ -155,6 +155,10 @@ _LAZY: dict[str, str] = {
     **dict.fromkeys(("LogTimeLog", "train_log_time"), "ntk_helpers.predict.log_time"),
     **dict.fromkeys(("ResidualLog", "ntk_weights", "train_residuals"), "ntk_helpers.predict.adaptive_weights"),
     **dict.fromkeys(("GaussNewtonLog", "gauss_newton_step", "levenberg_marquardt"), "ntk_helpers.predict.gauss_newton"),
+    **dict.fromkeys(
+        ("ArcCosineFeatures", "NTKRandomFeatures", "NTKSketch", "ntk_polynomial"), "ntk_helpers.predict.features"
+    ),
+    **dict.fromkeys(("NTKClassifier", "NTKRegressor"), "ntk_helpers.predict.estimators"),
     **dict.fromkeys(("ClaimFailed", "chapter", "claim", "claims_table", "not_run"), "ntk_helpers.bookkit.claims"),
     **dict.fromkeys(("configure", "progress", "scale"), "ntk_helpers.bookkit.scale"),
     **dict.fromkeys(("SliceOver", "stage"), "ntk_helpers.bookkit.stages"),

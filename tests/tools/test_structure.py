@@ -14,7 +14,11 @@ BROKEN = [
     ("limits/fcn.py", "import ntk_helpers.predict.flow", "limits and finite know nothing of each other BROKEN"),
     ("finite/sampling.py", "from ntk_helpers.limits import fcn", "limits and finite know nothing of each other BROKEN"),
     ("_checks.py", "from ntk_helpers import activations", "limits and finite know nothing of each other BROKEN"),
-    ("predict/flow.py", "from ntk_helpers.limits.fcn import fcn_kernel", "so it needs no limits BROKEN"),
+    (
+        "predict/flow.py",
+        "from ntk_helpers.limits.fcn import fcn_kernel",
+        "only what stands for one kernel by name needs limits BROKEN",
+    ),
     ("predict/flow.py", "import ntk_helpers.bookkit.claims", "no other module imports it BROKEN"),
     ("bookkit/claims.py", "from ntk_helpers.limits import fcn", "nothing of kernels BROKEN"),
     ("finite/tangents/api.py", "from ntk_helpers.finite.networks.fcn import fcn", "no network and no equation BROKEN"),
