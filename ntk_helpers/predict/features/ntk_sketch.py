@@ -92,7 +92,7 @@ class NTKSketch(FeatureMap):
         }
 
     def _features(self, drawn: Any, x: np.ndarray) -> jax.Array:
-        powers = tuple(int(p) for p in drawn["powers"])
+        powers = tuple(np.asarray(drawn["powers"]).tolist())
         found = _polynomial_features(drawn["levels"], drawn["weights"], drawn["picks"], drawn["signs"], x, powers)
         return jnp.pad(found, ((0, 0), (0, self._width() - found.shape[1])))
 
