@@ -159,6 +159,20 @@ def test_sparse_input_blocks_and_lengths(features, monkeypatch):
     np.testing.assert_allclose(features.transform(x), whole, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "features", [*MAPS, nh.NTKRandomFeatures(n_components=16, sketch="count", random_state=0)], ids=repr
+)
+def test_nothing_inside_is_double_precision_where_x64_is_on(features, x64):
+    x = np.eye(3, dtype=np.float32)
+    drawn, fold = jax.tree.map(jnp.asarray, features.fit(x).random_numbers_)
+    program = str(jax.make_jaxpr(lambda: features._features(drawn, x))())
+    assert "f32[" in program
+    assert "f64[" not in program
+    assert "c128[" not in program
+    assert fold is None or fold[0].dtype == np.float32
+    assert features.transform(x).dtype == np.float32
+
+
 def test_a_pipeline_has_the_error_of_the_exact_kernel_s_regression():
     rng = np.random.default_rng(3)
     x = rng.standard_normal((300, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -27,12 +28,12 @@ def weights(rng: np.random.RandomState, d: int, m: int, directions: str) -> np.n
 
 def relu_features(x: jax.Array, w: jax.Array) -> jax.Array:
     r"""Features whose inner product is :math:`|x| |x'| \kappa_1` on average: sqrt(2 / m) relu(x w)."""
-    return np.sqrt(2 / w.shape[1]) * jax.nn.relu(x @ w)
+    return math.sqrt(2 / w.shape[1]) * jax.nn.relu(x @ w)
 
 
 def step_features(x: jax.Array, w: jax.Array) -> jax.Array:
     r"""Features whose inner product is :math:`\kappa_0` on average: sqrt(2 / m) [x w > 0]."""
-    return np.sqrt(2 / w.shape[1]) * (x @ w > 0).astype(x.dtype)
+    return math.sqrt(2 / w.shape[1]) * (x @ w > 0).astype(x.dtype)
 
 
 class ArcCosineFeatures(FeatureMap):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -81,11 +82,17 @@ class NTKSketch(FeatureMap):
         pairs = (self._width() - 1) // 2
         sizes = np.full(len(powers), pairs // len(powers)) + (np.arange(len(powers)) < pairs % len(powers))
         picks = [rng.randint(0, length, size) for size in sizes]
-        signs = 2.0 * rng.randint(0, 2, length) - 1.0
-        return {"levels": levels, "powers": powers, "weights": coefficients, "picks": picks, "signs": signs}
+        signs = (2.0 * rng.randint(0, 2, length) - 1.0).astype(np.float32)
+        return {
+            "levels": levels,
+            "powers": powers,
+            "weights": coefficients.astype(np.float32),
+            "picks": picks,
+            "signs": signs,
+        }
 
     def _features(self, drawn: Any, x: np.ndarray) -> jax.Array:
-        powers = tuple(int(p) for p in drawn["powers"])
+        powers = tuple(np.asarray(drawn["powers"]).tolist())
         found = _polynomial_features(drawn["levels"], drawn["weights"], drawn["picks"], drawn["signs"], x, powers)
         return jnp.pad(found, ((0, 0), (0, self._width() - found.shape[1])))
 
@@ -116,6 +123,6 @@ def _polynomial_features(
         nodes = above
     blocks = [jnp.full((x.shape[0], 1), jnp.sqrt(weights[0]))]
     for power, pick in zip(powers, picks, strict=True):
-        sampled = jnp.fft.fft(nodes[0][power] * signs, axis=1)[:, pick] / np.sqrt(pick.shape[0])
+        sampled = jnp.fft.fft(nodes[0][power] * signs, axis=1)[:, pick] / math.sqrt(pick.shape[0])
         blocks.append(jnp.sqrt(weights[power]) * real_parts(sampled))
-    return jnp.concatenate(blocks, axis=1).astype(jnp.float32)
+    return jnp.concatenate(blocks, axis=1)

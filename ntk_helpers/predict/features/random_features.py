@@ -2,6 +2,7 @@ r"""Random features of the NTK, layer by layer (Zandieh et al. 2021; Han et al. 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -123,4 +124,4 @@ def _ntk_features(layers: tuple[_Layer, ...], x: jax.Array) -> jax.Array:
         else:
             product = tensor_count(psi, gates, layer.pair, phi.shape[1])
         psi = jnp.concatenate([phi, product], axis=1)
-    return np.sqrt(2.0) * psi
+    return math.sqrt(2) * psi

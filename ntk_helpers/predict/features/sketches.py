@@ -13,6 +13,7 @@ unbiased estimate: :math:`E[(FDa)_i \overline{(FDa')_i}] = \langle a, a' \rangle
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -74,7 +75,7 @@ def srht(x: jax.Array, signs: jax.Array, picks: jax.Array) -> jax.Array:
 def tensor_srht(a: jax.Array, b: jax.Array, pair: SRHTPair) -> jax.Array:
     """Sketch of the tensor products of rows: ``(n, p)`` and ``(n, q)`` to complex ``(n, m)``."""
     product = srht(a, pair.signs1, pair.picks1) * srht(b, pair.signs2, pair.picks2)
-    return product / np.sqrt(pair.picks1.shape[0])
+    return product / math.sqrt(pair.picks1.shape[0])
 
 
 def count_sketch(x: jax.Array, signs: jax.Array, buckets: jax.Array, m: int) -> jax.Array:
